@@ -1,0 +1,1 @@
+"""From a Rust project to an OCI image."""

@@ -1,0 +1,5 @@
+"""`python -m wasmimg`."""
+
+from wasmimg.main import main
+
+main()

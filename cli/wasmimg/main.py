@@ -1,0 +1,104 @@
+"""The `wasmimg` command: a group that imports a command only when it is called.
+
+Errors end here: one line on stderr, an exit code from docs/exit-codes.md, the trace with -v.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from wasmimg_images.errors import WasmimgError
+
+#: Command name -> module below wasmimg.commands, each with a click command called `command`.
+COMMANDS: Final = {
+    "build": "build",
+    "compose": "compose",
+    "images": "images",
+    "inspect": "inspect",
+    "kill": "kill",
+    "load": "load",
+    "login": "login",
+    "logout": "logout",
+    "logs": "logs",
+    "ps": "ps",
+    "pull": "pull",
+    "push": "push",
+    "registry-serve": "registry_serve",
+    "rm": "rm",
+    "rmi": "rmi",
+    "run": "run",
+    "save": "save",
+    "stop": "stop",
+    "tag": "tag",
+    "wait": "wait",
+}
+INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for, so that none pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command, without importing any."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        del ctx
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(f"wasmimg.commands.{module}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Show the trace of an error.")
+@click.version_option(package_name="wasmimg", message="%(package)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool) -> None:
+    """Build Rust services as WebAssembly images and run them like any other container."""
+    ctx.obj = verbose
+
+
+def report(error: BaseException) -> int:
+    """Print an error as one line and a hint, and give its exit code."""
+    if isinstance(error, WasmimgError):
+        print(f"wasmimg: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        print(f"wasmimg: {error.strerror or error}{where}", file=sys.stderr)
+        return 7
+    raise error
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    verbose = "-v" in sys.argv[1:2] or "--verbose" in sys.argv[1:2] or "WASMIMG_TRACE" in os.environ
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more
+        sys.exit(0)
+    except (WasmimgError, OSError) as error:
+        if verbose:
+            raise
+        sys.exit(report(error))

@@ -1,0 +1,1 @@
+"""Containers without a daemon: single ones and whole Compose files."""

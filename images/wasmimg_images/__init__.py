@@ -1,0 +1,1 @@
+"""What a container image is: values, local store, layers, and registries."""

@@ -1,0 +1,1 @@
+"""Running a container: containerd shim, sandbox, engines and WASI host."""
