@@ -1,0 +1,1 @@
+//! Async runtime for wasm32-wasip1 with the WasmEdge socket extension.

@@ -1,0 +1,3 @@
+//! The orders service.
+
+fn main() {}
