@@ -1,0 +1,267 @@
+"""A YAML document whose values know their place, so that an error can name file, line and key.
+
+Values are narrowed here and nowhere else: `Node.text()`, `.mapping()` and the like raise InvalidInput.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import yaml
+
+from wasmimg_images.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Scalar = None | bool | int | float | str
+MERGE: Final = "tag:yaml.org,2002:merge"
+STRING: Final = "tag:yaml.org,2002:str"
+DEPTH: Final = 64
+NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+BOOLEANS: Final = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
+
+
+class Replace(Protocol):
+    """What is done to the text of every scalar before its type is told."""
+
+    def __call__(self, text: str) -> str:
+        """Give the text that stands for this one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of a document, with its key path (`services.web.ports[0]`) and its place."""
+
+    value: Scalar | tuple[Node, ...] | dict[str, Node]
+    path: str
+    file: str
+    line: int
+    column: int
+    keys: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+    def error(self, message: str, *, hint: str | None = None) -> InvalidInput:
+        """Make the error that says what is wrong with this value."""
+        where = f"{self.path}: " if self.path else ""
+        return InvalidInput(f"{self.file}:{self.line}:{self.column}: {where}{message}", hint=hint)
+
+    def mapping(self, known: Iterable[str] | None = None) -> dict[str, Node]:
+        """Read a mapping; with `known`, any other key (but `x-…`) is an error that names its path."""
+        if self.value is None:
+            return {}
+        if not isinstance(self.value, dict):
+            raise self.error(f"expected a mapping, found {self.kind()}")
+        if known is None:
+            return self.value
+        allowed = set(known)
+        for key in self.value:
+            if key not in allowed and not key.startswith("x-"):
+                raise self._unknown(key, allowed)
+        return {key: node for key, node in self.value.items() if key in allowed}
+
+    def _unknown(self, key: str, allowed: set[str]) -> InvalidInput:
+        line, column = self.keys.get(key, (self.line, self.column))
+        path = f"{self.path}.{key}" if self.path else key
+        close = difflib.get_close_matches(key, sorted(allowed), n=1)
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else f"supported here: {', '.join(sorted(allowed))}"
+        )
+        return InvalidInput(
+            f"{self.file}:{line}:{column}: {path}: this key is not supported", hint=hint
+        )
+
+    def sequence(self) -> tuple[Node, ...]:
+        """Read a list."""
+        if self.value is None:
+            return ()
+        if not isinstance(self.value, tuple):
+            raise self.error(f"expected a list, found {self.kind()}")
+        return self.value
+
+    def text(self) -> str:
+        """Read a string; numbers count as the text they were written as."""
+        match self.value:
+            case bool():
+                return "true" if self.value else "false"
+            case str() | int() | float():
+                return str(self.value)
+            case _:
+                raise self.error(f"expected a string, found {self.kind()}")
+
+    def integer(self) -> int:
+        """Read a whole number, also written as a string."""
+        match self.value:
+            case bool():
+                pass
+            case int():
+                return self.value
+            case str() if self.value.strip().lstrip("+-").isdigit():
+                return int(self.value)
+            case _:
+                pass
+        raise self.error(f"expected a whole number, found {self.kind()}")
+
+    def number(self) -> float:
+        """Read a number, also written as a string."""
+        match self.value:
+            case bool():
+                pass
+            case int() | float():
+                return float(self.value)
+            case str():
+                try:
+                    return float(self.value)
+                except ValueError:
+                    pass
+            case _:
+                pass
+        raise self.error(f"expected a number, found {self.kind()}")
+
+    def boolean(self) -> bool:
+        """Read true or false, also written as a string."""
+        match self.value:
+            case bool():
+                return self.value
+            case "true" | "false":
+                return self.value == "true"
+            case _:
+                raise self.error(f"expected true or false, found {self.kind()}")
+
+    def texts(self) -> tuple[str, ...]:
+        """Read a list of strings, or one string as a list of one."""
+        if isinstance(self.value, tuple):
+            return tuple(item.text() for item in self.value)
+        return (self.text(),)
+
+    def kind(self) -> str:
+        """Name what was found, for a message."""
+        match self.value:
+            case None:
+                return "nothing"
+            case dict():
+                return "a mapping"
+            case tuple():
+                return "a list"
+            case bool():
+                return "true or false"
+            case int() | float():
+                return f"the number {self.value}"
+            case str():
+                return f"the string {self.value!r}"
+
+
+def unchanged(text: str) -> str:
+    """Leave a scalar's text as it is."""
+    return text
+
+
+def parse(text: str, file: str, replace: Replace = unchanged) -> Node:
+    """Read a YAML document: anchors and merge keys work, tags that make objects are errors.
+
+    Raises InvalidInput with file, line and column.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return Node(None, "", file, 1, 1)
+        return _Reader(loader, file, replace).node(root, "", 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise InvalidInput(f"{place}: {error.problem or 'malformed YAML'}") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{file}: {str(error).splitlines()[0]}") from None
+    finally:
+        loader.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    loader: yaml.SafeLoader
+    file: str
+    replace: Replace
+
+    def node(self, node: yaml.Node, path: str, depth: int) -> Node:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if depth > DEPTH:
+            raise InvalidInput(f"{self.file}:{line}:{column}: {path}: nested too deeply")
+        match node:
+            case yaml.MappingNode():
+                return self.mapping(node, path, depth)
+            case yaml.SequenceNode():
+                items = tuple(
+                    self.node(item, f"{path}[{number}]", depth + 1)
+                    for number, item in enumerate(node.value)
+                )
+                return Node(items, path, self.file, line, column)
+            case yaml.ScalarNode():
+                return Node(self.scalar(node, path), path, self.file, line, column)
+            case _:
+                raise InvalidInput(f"{self.file}:{line}:{column}: {path}: not a value")
+
+    def mapping(self, node: yaml.MappingNode, path: str, depth: int) -> Node:
+        own: dict[str, Node] = {}
+        merged: dict[str, Node] = {}
+        keys: dict[str, tuple[int, int]] = {}
+        for key, value in node.value:
+            mark = key.start_mark
+            place = f"{self.file}:{mark.line + 1}:{mark.column + 1}"
+            if key.tag == MERGE:
+                parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for part in parts:
+                    for name, inner in self.node(part, path, depth + 1).mapping().items():
+                        merged.setdefault(name, inner)
+                continue
+            if not isinstance(key, yaml.ScalarNode):
+                raise InvalidInput(f"{place}: {path}: a key must be a string")
+            name = str(key.value)
+            if name in own:
+                raise InvalidInput(f"{place}: {path}: the key {name!r} stands here twice")
+            keys[name] = (mark.line + 1, mark.column + 1)
+            own[name] = self.node(value, f"{path}.{name}" if path else name, depth + 1)
+        start = node.start_mark
+        return Node({**merged, **own}, path, self.file, start.line + 1, start.column + 1, keys)
+
+    def scalar(self, node: yaml.ScalarNode, path: str) -> Scalar:
+        written = str(node.value)
+        try:
+            text = self.replace(written)
+        except InvalidInput as error:
+            start = node.start_mark
+            place = f"{self.file}:{start.line + 1}:{start.column + 1}"
+            raise InvalidInput(f"{place}: {path}: {error.message}", hint=error.hint) from None
+        quoted = node.style is not None
+        asked_for_text = node.tag == STRING and not isinstance(resolve(written), str)
+        return text if quoted or asked_for_text else resolve(text)
+
+
+def resolve(text: str) -> Scalar:
+    """Tell the type of a plain scalar by the core schema of YAML 1.2 (section 10.3.2).
+
+    YAML 1.1, as the parser would have it, reads `22:22` as a number and `no` as false; Compose does not.
+    """
+    if text in NULLS:
+        return None
+    if text in BOOLEANS:
+        return BOOLEANS[text]
+    if INTEGER.fullmatch(text):
+        return int(text, 8) if text.startswith("0o") else int(text, 16 if "x" in text else 10)
+    if FLOAT.fullmatch(text):
+        return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    return text
