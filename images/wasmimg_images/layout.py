@@ -1,0 +1,319 @@
+"""The local store: an OCI image layout that many processes may use at once.
+
+Blobs appear whole or not at all (written beside, synced, renamed). `index.json` changes under a lock
+and by rename. Who writes blobs holds a shared lease until they are tagged; the collector needs the
+lease for itself, so it never takes what another process is about to refer to. Locks are the
+kernel's (flock), so a killed process leaves none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import threading
+import uuid
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+
+from wasmimg_images.digest import CHUNK, Digest, VerifiedReader, hasher
+from wasmimg_images.document import Node, encode
+from wasmimg_images.errors import DigestMismatch, HostError, InvalidInput, NotFound
+from wasmimg_images.reference import Reference
+from wasmimg_images.spec import ANNOTATION_REF_NAME, OCI_INDEX, Descriptor
+from wasmimg_images.tree import reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from wasmimg_images.digest import Readable
+
+_MAX_READ: Final = 16 << 20
+_LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+class Collected(NamedTuple):
+    """What a collection freed; `deferred` if another process is writing (it collects when done)."""
+
+    blobs: int
+    size: int
+    deferred: bool = False
+
+
+class Store:
+    """An OCI image layout on disk (image-spec, image-layout.md)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._guard = threading.Lock()
+        self._lease: int | None = None
+        self._leases = 0
+        self._made = False
+
+    # -- blobs
+
+    def path(self, digest: Digest) -> Path:
+        """Say where a blob is, whether it is there or not."""
+        return self.root / "blobs" / digest.algorithm / digest.hex
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here; if it is, it stays until the next tag or close."""
+        if not self.root.is_dir():
+            return False
+        self._hold()
+        return self.path(digest).is_file()
+
+    def write(self, data: bytes, media_type: str) -> Descriptor:
+        """Add bytes that are in memory."""
+        found = Descriptor.of(data, media_type)
+        return self.ingest(io.BytesIO(data), found, media_type)
+
+    def ingest(
+        self,
+        stream: Readable,
+        expected: Descriptor | None,
+        media_type: str,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> Descriptor:
+        """Add a stream; with `expected` its digest and size are verified before the blob appears.
+
+        `progress` is told the bytes so far. Raises DigestMismatch, or HostError if the disk is full.
+        """
+        self._hold()
+        self._make()
+        if expected is not None and self.path(expected.digest).is_file():
+            return expected
+        source = stream
+        if expected is not None:
+            source = VerifiedReader(stream, expected.digest, expected.size)
+        partial = self.root / "ingest" / uuid.uuid4().hex
+        try:
+            digest, size = _copy(source, partial, progress)
+            target = self.path(expected.digest if expected else digest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(target)
+        except OSError as error:
+            raise HostError(f"{self.root}: {error.strerror}", hint="is the disk full?") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return expected or Descriptor(media_type, digest, size)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a blob; reading to the end verifies it. Raises NotFound and, late, DigestMismatch."""
+        try:
+            source = self.path(descriptor.digest).open("rb")
+        except FileNotFoundError:
+            raise NotFound(
+                f"blob {descriptor.digest} is not in {self.root}",
+                hint="pull the image again",
+            ) from None
+        reader = VerifiedReader(source, descriptor.digest, descriptor.size)
+        return io.BufferedReader(reader, CHUNK)
+
+    def read(self, descriptor: Descriptor) -> bytes:
+        """Read a document, verified; larger blobs than 16 MiB are streamed with `open`."""
+        if descriptor.size > _MAX_READ:
+            raise InvalidInput(f"{descriptor.digest}: {descriptor.size} bytes are no document")
+        with self.open(descriptor) as stream:
+            return stream.read()
+
+    # -- names
+
+    def images(self) -> list[tuple[Reference, Descriptor]]:
+        """List names and what they stand for, sorted by name."""
+        found = [
+            (Reference.parse(name), descriptor)
+            for descriptor in self._entries()
+            if (name := descriptor.annotations.get(ANNOTATION_REF_NAME))
+        ]
+        return sorted(found, key=lambda pair: str(pair[0]))
+
+    def resolve(self, reference: Reference) -> Descriptor:
+        """Find what a name stands for; a digest must be one that its repository has here."""
+        for name, descriptor in self.images():
+            same = name.name == reference.name
+            if reference.digest is None:
+                if same and name.tag == reference.tag and name.digest is None:
+                    return _unnamed(descriptor)
+            elif same and reference.digest in {descriptor.digest, name.digest}:
+                return _unnamed(descriptor)
+        raise NotFound(f"no image {reference.familiar()} here", hint="`wasmimg images` lists them")
+
+    def tag(self, reference: Reference, descriptor: Descriptor) -> None:
+        """Name an image, taking the name from any other; the blob must be here."""
+        self._hold()
+        if not self.path(descriptor.digest).is_file():
+            raise NotFound(f"{reference.familiar()}: blob {descriptor.digest} is not here")
+        if reference.digest is not None and reference.digest != descriptor.digest:
+            raise DigestMismatch(f"{reference.familiar()} can't stand for {descriptor.digest}")
+        self._make()
+        named = descriptor.annotated({ANNOTATION_REF_NAME: str(reference)})
+        with self._locked():
+            others = [d for d in self._entries() if _name(d) != str(reference)]
+            self._replace_entries([*others, named])
+        self.close()
+
+    def untag(self, reference: Reference) -> Descriptor:
+        """Forget a name, and give what it stood for; raises NotFound."""
+        with self._locked():
+            entries = self._entries()
+            mine = [d for d in entries if _name(d) == str(reference)]
+            if not mine:
+                raise NotFound(
+                    f"no image {reference.familiar()} here",
+                    hint="`wasmimg images` lists them",
+                )
+            self._replace_entries([d for d in entries if _name(d) != str(reference)])
+        return _unnamed(mine[0])
+
+    # -- leases and collection
+
+    @contextlib.contextmanager
+    def lease(self) -> Generator[None]:
+        """Keep all blobs of the store until the block ends."""
+        self._hold(explicit=True)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._leases -= 1
+            self.close()
+
+    def close(self) -> None:
+        """Let go of what was written but not tagged, unless a `lease` block is open."""
+        with self._guard:
+            if self._lease is None or self._leases:
+                return
+            os.close(self._lease)
+            self._lease = None
+        if (self.root / "gc-wanted").exists():
+            self.gc()
+
+    def gc(self) -> Collected:
+        """Delete blobs that no name leads to; put off while another process writes."""
+        self._let_go()
+        if not self.root.is_dir():
+            return Collected(0, 0)
+        wanted = self.root / "gc-wanted"
+        wanted.touch()
+        with (self.root / ".lease").open("ab") as lease:
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return Collected(0, 0, deferred=True)
+            wanted.unlink(missing_ok=True)
+            with self._locked():
+                keep = reachable(self._entries(), self._read_if_here)
+            return self._sweep(keep)
+
+    def _let_go(self) -> None:
+        with self._guard:
+            if self._lease is not None and not self._leases:
+                os.close(self._lease)
+                self._lease = None
+
+    def _sweep(self, keep: set[Digest]) -> Collected:
+        blobs, size = 0, 0
+        for folder in (self.root / "blobs").glob("*"):
+            for blob in folder.iterdir():
+                if Digest(folder.name, blob.name) in keep:
+                    continue
+                size += blob.stat().st_size
+                blobs += 1
+                blob.unlink()
+        for partial in (self.root / "ingest").glob("*"):
+            partial.unlink()
+        return Collected(blobs, size)
+
+    def _read_if_here(self, descriptor: Descriptor) -> bytes | None:
+        return self.read(descriptor) if self.path(descriptor.digest).is_file() else None
+
+    def _hold(self, *, explicit: bool = False) -> None:
+        with self._guard:
+            self._leases += explicit
+            if self._lease is not None:
+                return
+            self.root.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.root / ".lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            self._lease = fd
+
+    # -- the layout's own files
+
+    def _make(self) -> None:
+        if self._made:
+            return
+        for folder in ("blobs/sha256", "ingest"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        if not (self.root / "oci-layout").exists():
+            _put(self.root / "oci-layout", _LAYOUT)
+        with self._locked():
+            if not (self.root / "index.json").exists():
+                self._replace_entries([])
+        self._made = True
+
+    @contextlib.contextmanager
+    def _locked(self) -> Generator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _entries(self) -> list[Descriptor]:
+        try:
+            raw = (self.root / "index.json").read_bytes()
+        except FileNotFoundError:
+            return []
+        node = Node.parse(raw, str(self.root / "index.json"))
+        return [Descriptor.from_node(item) for item in node.need("manifests").items()]
+
+    def _replace_entries(self, entries: list[Descriptor]) -> None:
+        ordered = sorted(entries, key=lambda d: (_name(d) or "", str(d.digest)))
+        document: dict[str, object] = {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [d.document() for d in ordered],
+        }
+        _put(self.root / "index.json", encode(document))
+
+
+def _name(descriptor: Descriptor) -> str | None:
+    return descriptor.annotations.get(ANNOTATION_REF_NAME)
+
+
+def _unnamed(descriptor: Descriptor) -> Descriptor:
+    """Leave out the layout's own annotation, which says nothing about the content."""
+    return descriptor.plain()
+
+
+def _copy(
+    source: Readable,
+    target: Path,
+    progress: Callable[[int], None] | None,
+) -> tuple[Digest, int]:
+    state, size = hasher("sha256"), 0
+    with target.open("xb") as sink:
+        while data := source.read(CHUNK):
+            state.update(data)
+            sink.write(data)
+            size += len(data)
+            if progress is not None:
+                progress(size)
+        sink.flush()
+        os.fsync(sink.fileno())
+    return Digest("sha256", state.hexdigest()), size
+
+
+def _put(target: Path, data: bytes) -> None:
+    """Write a small file so that readers see the old one or the new one."""
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("xb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
