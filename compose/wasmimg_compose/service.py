@@ -1,0 +1,321 @@
+"""One entry below `services:`, read into a Service.
+
+Source: Compose specification, 05-services. A key that is not read here is an error that names its path.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from wasmimg_compose import dotenv
+from wasmimg_compose.container import (
+    HOST,
+    NONE,
+    STOP_GRACE,
+    Attachment,
+    ContainerSpec,
+    Healthcheck,
+    Limits,
+    RestartName,
+    RestartPolicy,
+)
+from wasmimg_compose.model import Build, Condition, Dependency, PullPolicy, Service
+from wasmimg_compose.quantities import seconds, size
+from wasmimg_compose.service_storage import mounts_of, ports_of
+from wasmimg_images.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from wasmimg_compose.document import Node
+    from wasmimg_compose.model import Network, Volume
+
+    T = TypeVar("T")
+
+KEYS: Final = (
+    "build", "command", "container_name", "cpus", "depends_on", "deploy", "entrypoint", "env_file",
+    "environment", "expose", "extra_hosts", "healthcheck", "hostname", "image", "labels",
+    "mem_limit", "network_mode", "networks", "pids_limit", "platform", "ports", "profiles",
+    "pull_policy", "read_only", "restart", "runtime", "scale", "stdin_open", "stop_grace_period",
+    "stop_signal", "tmpfs", "user", "volumes", "working_dir",
+)  # fmt: skip
+CONDITIONS: Final[dict[str, Condition]] = {
+    "service_started": "service_started",
+    "service_healthy": "service_healthy",
+    "service_completed_successfully": "service_completed_successfully",
+}
+RESTARTS: Final[dict[str, RestartName]] = {
+    "no": "no",
+    "false": "no",
+    "always": "always",
+    "on-failure": "on-failure",
+    "unless-stopped": "unless-stopped",
+}
+POLICIES: Final[dict[str, PullPolicy]] = {
+    "missing": "missing",
+    "if_not_present": "missing",
+    "always": "always",
+    "never": "never",
+    "build": "build",
+}
+
+
+class Surroundings(NamedTuple):
+    """What a service is read with: its project's name, folder, variables, networks and volumes."""
+
+    project: str
+    directory: Path
+    variables: Mapping[str, str]
+    networks: Mapping[str, Network]
+    volumes: Mapping[str, Volume]
+
+
+def parse_service(name: str, node: Node, around: Surroundings) -> Service:
+    """Read one service; InvalidInput names file, line and key path of what is wrong."""
+    fields = node.mapping(KEYS)
+    build = _build(fields.get("build"), around.directory)
+    image = fields["image"].text() if "image" in fields else None
+    if image is None and build is None:
+        raise node.error("a service needs an image or a build")
+    spec = _spec(name, fields, around, image or f"{around.project}-{name}")
+    scale = _scale(fields)
+    if spec.name is not None and scale > 1:
+        raise fields["container_name"].error("a service with a container_name can't be scaled")
+    return Service(
+        name=name,
+        spec=spec,
+        build=build,
+        pull_policy=_pull_policy(fields.get("pull_policy")),
+        depends_on=_depends_on(fields.get("depends_on")),
+        scale=scale,
+        profiles=fields["profiles"].texts() if "profiles" in fields else (),
+    )
+
+
+def _spec(name: str, fields: Mapping[str, Node], around: Surroundings, image: str) -> ContainerSpec:
+    def text(key: str) -> str | None:
+        return fields[key].text() if key in fields else None
+
+    return ContainerSpec(
+        image=image,
+        name=text("container_name"),
+        project=around.project,
+        platform=text("platform"),
+        runtime=text("runtime"),
+        entrypoint=_words(fields.get("entrypoint")),
+        command=_words(fields.get("command")),
+        env=_environment(fields, around),
+        workdir=text("working_dir"),
+        user=text("user"),
+        hostname=text("hostname"),
+        labels=_pairs(fields.get("labels"), {}),
+        ports=ports_of(fields.get("ports")),
+        mounts=mounts_of(
+            fields.get("volumes"), fields.get("tmpfs"), around.directory, around.volumes
+        ),
+        networks=_networks(name, fields, around),
+        extra_hosts=_pairs(fields.get("extra_hosts"), {}, separators="=:"),
+        limits=_limits(fields),
+        restart=_restart(fields.get("restart")),
+        healthcheck=_healthcheck(fields.get("healthcheck")),
+        stop_signal=text("stop_signal"),
+        stop_grace=read(fields["stop_grace_period"], seconds)
+        if "stop_grace_period" in fields
+        else STOP_GRACE,
+        read_only="read_only" in fields and fields["read_only"].boolean(),
+        interactive="stdin_open" in fields and fields["stdin_open"].boolean(),
+    )
+
+
+def read(node: Node, parse: Callable[[str], T]) -> T:
+    """Parse a value's text, and say where it stands when that fails."""
+    try:
+        return parse(node.text())
+    except InvalidInput as error:
+        raise node.error(error.message, hint=error.hint) from None
+
+
+def _pull_policy(node: Node | None) -> PullPolicy:
+    if node is None:
+        return "missing"
+    if node.text() not in POLICIES:
+        raise node.error(f"{node.text()!r} is none of {', '.join(POLICIES)}")
+    return POLICIES[node.text()]
+
+
+def _words(node: Node | None) -> tuple[str, ...] | None:
+    """Read a command: a list as it is, a string split as a shell would."""
+    if node is None or node.value is None:
+        return None
+    if isinstance(node.value, tuple):
+        return node.texts()
+    try:
+        return tuple(shlex.split(node.text()))
+    except ValueError as error:
+        raise node.error(f"can't be split into words: {error}") from None
+
+
+def _build(node: Node | None, directory: Path) -> Build | None:
+    """Read what `wasmimg build` needs; a Dockerfile is named so that published files load, and not used."""
+    if node is None:
+        return None
+    if not isinstance(node.value, dict):
+        return Build((directory / node.text()).resolve())
+    fields = node.mapping(("context", "dockerfile", "platforms"))
+    context = fields["context"].text() if "context" in fields else "."
+    return Build((directory / context).resolve())
+
+
+def _environment(fields: Mapping[str, Node], around: Surroundings) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    if "env_file" in fields:
+        for item in fields["env_file"].texts():
+            path = around.directory / item
+            try:
+                found.update(dotenv.parse(path.read_text(), around.variables, name=item))
+            except (OSError, UnicodeDecodeError) as error:
+                raise fields["env_file"].error(f"{path}: can't be read: {error}") from None
+    found.update(_pairs(fields.get("environment"), around.variables))
+    return tuple(found.items())
+
+
+def _pairs(
+    node: Node | None, variables: Mapping[str, str], *, separators: str = "="
+) -> tuple[tuple[str, str], ...]:
+    """Read a mapping, or a list of `name=value`; a name alone takes its value from the variables."""
+    if node is None:
+        return ()
+    found: dict[str, str] = {}
+    if isinstance(node.value, dict):
+        for name, value in node.value.items():
+            if value.value is not None:
+                found[name] = value.text()
+            elif name in variables:
+                found[name] = variables[name]
+        return tuple(found.items())
+    for item in node.sequence():
+        text = item.text()
+        separator = next((mark for mark in separators if mark in text), None)
+        name, _, value_text = text.partition(separator) if separator else (text, "", "")
+        if separator:
+            found[name] = value_text
+        elif name in variables:
+            found[name] = variables[name]
+    return tuple(found.items())
+
+
+def _depends_on(node: Node | None) -> tuple[Dependency, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node.value, dict):
+        return tuple(Dependency(item.text()) for item in node.sequence())
+    return tuple(_dependency(name, value) for name, value in node.value.items())
+
+
+def _dependency(name: str, node: Node) -> Dependency:
+    fields = node.mapping(("condition", "required", "restart"))
+    condition = fields["condition"].text() if "condition" in fields else "service_started"
+    if condition not in CONDITIONS:
+        raise fields["condition"].error(f"{condition!r} is none of {', '.join(CONDITIONS)}")
+    required = "required" not in fields or fields["required"].boolean()
+    return Dependency(name, CONDITIONS[condition], required)
+
+
+def _networks(
+    name: str, fields: Mapping[str, Node], around: Surroundings
+) -> tuple[Attachment, ...]:
+    if "network_mode" in fields:
+        node = fields["network_mode"]
+        if "networks" in fields:
+            raise node.error("stands beside networks; use one of the two")
+        if node.text() not in {HOST, NONE, "bridge"}:
+            raise node.error(f"{node.text()!r} is none of host, none, bridge")
+        return (Attachment(node.text()),)
+    node_networks = fields.get("networks")
+    if node_networks is None or node_networks.value is None:
+        return (Attachment(around.networks["default"].name, (name,)),)
+    if not isinstance(node_networks.value, dict):
+        return tuple(
+            Attachment(_network(item, item.text(), around), (name,))
+            for item in node_networks.sequence()
+        )
+    out: list[Attachment] = []
+    for key, value in node_networks.value.items():
+        inner = value.mapping(("aliases", "ipv4_address"))
+        aliases = inner["aliases"].texts() if "aliases" in inner else ()
+        address = inner["ipv4_address"].text() if "ipv4_address" in inner else None
+        out.append(Attachment(_network(value, key, around), (name, *aliases), address))
+    return tuple(out)
+
+
+def _network(node: Node, key: str, around: Surroundings) -> str:
+    if key not in around.networks:
+        raise node.error(f"no network is called {key!r}", hint="name it below the file's networks")
+    return around.networks[key].name
+
+
+def _limits(fields: Mapping[str, Node]) -> Limits:
+    memory = read(fields["mem_limit"], size) if "mem_limit" in fields else None
+    cpus = fields["cpus"].number() if "cpus" in fields else None
+    pids = fields["pids_limit"].integer() if "pids_limit" in fields else None
+    if "deploy" in fields:
+        deploy = fields["deploy"].mapping(("replicas", "resources"))
+        if "resources" in deploy:
+            resources = deploy["resources"].mapping(("limits",))
+            limits = resources["limits"].mapping(("cpus", "memory", "pids")) if resources else {}
+            memory = read(limits["memory"], size) if "memory" in limits else memory
+            cpus = limits["cpus"].number() if "cpus" in limits else cpus
+            pids = limits["pids"].integer() if "pids" in limits else pids
+    return Limits(memory, cpus, pids)
+
+
+def _scale(fields: Mapping[str, Node]) -> int:
+    node = fields.get("scale")
+    if "deploy" in fields:
+        node = fields["deploy"].mapping(("replicas", "resources")).get("replicas", node)
+    if node is None:
+        return 1
+    if node.integer() < 0:
+        raise node.error("can't be negative")
+    return node.integer()
+
+
+def _restart(node: Node | None) -> RestartPolicy:
+    if node is None:
+        return RestartPolicy()
+    name, _, maximum = node.text().partition(":")
+    if name not in RESTARTS or (maximum and not (name == "on-failure" and maximum.isdigit())):
+        raise node.error(f"{node.text()!r} is none of {', '.join(RESTARTS)}, on-failure:N")
+    return RestartPolicy(RESTARTS[name], int(maximum or 0))
+
+
+def _healthcheck(node: Node | None) -> Healthcheck | None:
+    if node is None:
+        return None
+    fields = node.mapping(
+        ("disable", "interval", "retries", "start_interval", "start_period", "test", "timeout")
+    )
+    if "disable" in fields and fields["disable"].boolean():
+        return Healthcheck(("NONE",))
+    test = _test(fields.get("test"))
+    default = Healthcheck(test)
+    times = {
+        key: read(fields[key], seconds) if key in fields else cast("float", getattr(default, key))
+        for key in ("interval", "timeout", "start_period", "start_interval")
+    }
+    retries = fields["retries"].integer() if "retries" in fields else default.retries
+    return Healthcheck(test, retries=retries, **times)
+
+
+def _test(node: Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node.value, tuple):
+        return ("CMD-SHELL", node.text())
+    words = node.texts()
+    if not words or words[0] not in {"CMD", "CMD-SHELL", "NONE"}:
+        raise node.error("the first item must be CMD, CMD-SHELL or NONE")
+    return words
