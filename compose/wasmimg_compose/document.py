@@ -175,8 +175,9 @@ def parse(text: str, file: str, replace: Replace = unchanged) -> Node:
 
     Raises InvalidInput with file, line and column.
     """
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return Node(None, "", file, 1, 1)
@@ -187,8 +188,11 @@ def parse(text: str, file: str, replace: Replace = unchanged) -> Node:
         raise InvalidInput(f"{place}: {error.problem or 'malformed YAML'}") from None
     except yaml.YAMLError as error:
         raise InvalidInput(f"{file}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise InvalidInput(f"{file}: nested too deeply") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 @dataclass(frozen=True, slots=True)
