@@ -1,0 +1,214 @@
+"""What is to be done so that a project's containers are as its file says: a pure plan.
+
+Desired state (Project) against actual state (Records) gives a list of operations in the order that
+they are to be run in. Running them is deploy.py's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmimg_compose.fields import plain
+from wasmimg_compose.graph import closure, waves
+from wasmimg_compose.model import Condition, Network, Service, Volume  # noqa: TC001 - NamedTuple fields
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from wasmimg_compose.container import ContainerSpec
+    from wasmimg_compose.model import Project
+    from wasmimg_compose.record import Record
+
+#: Docker Compose's own labels, so that tools which look for them find them.
+PROJECT: Final = "com.docker.compose.project"
+SERVICE: Final = "com.docker.compose.service"
+NUMBER: Final = "com.docker.compose.container-number"
+CONFIG_HASH: Final = "com.docker.compose.config-hash"
+
+
+class EnsureNetwork(NamedTuple):
+    """Make a network unless it is there."""
+
+    network: Network
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"network {self.network.name}: make it unless it exists"
+
+
+class EnsureVolume(NamedTuple):
+    """Make a volume unless it is there."""
+
+    volume: Volume
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"volume {self.volume.name}: make it unless it exists"
+
+
+class RemoveContainer(NamedTuple):
+    """Stop and remove a container that is no longer as the file says, or one too many."""
+
+    name: str
+    reason: str
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"container {self.name}: remove it ({self.reason})"
+
+
+class CreateContainer(NamedTuple):
+    """Make a container."""
+
+    spec: ContainerSpec
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"container {self.spec.name}: create it from {self.spec.image}"
+
+
+class AwaitContainer(NamedTuple):
+    """Wait until a container is as a dependent service wants it."""
+
+    name: str
+    condition: Condition
+    required: bool = True
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"container {self.name}: wait for {self.condition}"
+
+
+class StartContainer(NamedTuple):
+    """Start a container."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return f"container {self.name}: start it"
+
+
+Operation = (
+    EnsureNetwork
+    | EnsureVolume
+    | RemoveContainer
+    | CreateContainer
+    | AwaitContainer
+    | StartContainer
+)
+
+
+def label(record: Record, key: str) -> str:
+    """Read one label of a container, "" where it has none."""
+    return dict(record.spec.labels).get(key, "")
+
+
+def wanted_specs(project: Project, service: Service) -> list[ContainerSpec]:
+    """Give the containers of a service with their names and labels, numbered from 1."""
+    digest = hashlib.sha256(json.dumps(plain(service.spec), sort_keys=True).encode()).hexdigest()
+    return [
+        service.spec._replace(
+            name=service.spec.name or f"{project.name}-{service.name}-{number}",
+            labels=(
+                *service.spec.labels,
+                (PROJECT, project.name),
+                (SERVICE, service.name),
+                (NUMBER, str(number)),
+                (CONFIG_HASH, digest),
+            ),
+        )
+        for number in range(1, service.scale + 1)
+    ]
+
+
+def plan_up(
+    project: Project,
+    existing: Sequence[Record],
+    digests: Mapping[str, str],
+    *,
+    services: Collection[str] = (),
+    recreate: bool = False,
+) -> list[Operation]:
+    """Plan the steps to have the services (none named: all without a profile), and what they need, run.
+
+    `digests` says which image each reference means now: a container of another one is replaced.
+    Raises InvalidInput for an unknown service.
+    """
+    needs = project.needs()
+    chosen = closure(needs, services or [n for n, s in project.services.items() if not s.profiles])
+    used_networks = {a.network for n in chosen for a in project.services[n].spec.networks}
+    used_volumes = {
+        m.source for n in chosen for m in project.services[n].spec.mounts if m.kind == "volume"
+    }
+    steps: list[Operation] = [
+        *(EnsureNetwork(n) for n in project.networks.values() if n.name in used_networks),
+        *(EnsureVolume(v) for v in project.volumes.values() if v.name in used_volumes),
+    ]
+    for wave in waves({name: needs[name] & chosen for name in chosen}):
+        changes = [_service_steps(project, name, existing, digests, recreate) for name in wave]
+        steps += [step for making, _ in changes for step in making]
+        for name, (_, starts) in zip(wave, changes, strict=True):
+            if starts:
+                steps += _awaited(project, project.services[name], chosen)
+            steps += starts
+    return steps
+
+
+def _service_steps(
+    project: Project,
+    name: str,
+    existing: Sequence[Record],
+    digests: Mapping[str, str],
+    recreate: bool,
+) -> tuple[list[Operation], list[Operation]]:
+    """Plan one service: what makes its containers, and what starts them."""
+    service = project.services[name]
+    specs = {str(spec.name): spec for spec in wanted_specs(project, service)}
+    have = {record.name: record for record in existing if label(record, SERVICE) == name}
+    making: list[Operation] = [
+        RemoveContainer(extra, "one too many") for extra in sorted(have.keys() - specs.keys())
+    ]
+    starts: list[Operation] = []
+    for container, spec in specs.items():
+        record = have.get(container)
+        reason = _difference(record, spec, digests, recreate) if record else None
+        if reason:
+            making.append(RemoveContainer(container, reason))
+        if record is None or reason:
+            making.append(CreateContainer(spec))
+        if record is None or reason or record.state != "running":
+            starts.append(StartContainer(container))
+    return making, starts
+
+
+def _difference(
+    record: Record, spec: ContainerSpec, digests: Mapping[str, str], recreate: bool
+) -> str | None:
+    if recreate:
+        return "asked for"
+    if label(record, CONFIG_HASH) != dict(spec.labels)[CONFIG_HASH]:
+        return "its service changed"
+    if record.image != digests.get(spec.image, record.image):
+        return "its image changed"
+    return None
+
+
+def _awaited(project: Project, service: Service, chosen: set[str]) -> list[Operation]:
+    return [
+        AwaitContainer(str(spec.name), dependency.condition, dependency.required)
+        for dependency in service.depends_on
+        if dependency.service in chosen
+        for spec in wanted_specs(project, project.services[dependency.service])
+    ]
+
+
+def stop_order(project: Project | None, existing: Sequence[Record]) -> list[list[Record]]:
+    """Group containers so that each is stopped before what it needs; orphans come first."""
+    order = list(reversed(waves(project.needs()))) if project else []
+    known = {name for wave in order for name in wave}
+    groups = [[record for record in existing if label(record, SERVICE) not in known]]
+    groups += [[record for record in existing if label(record, SERVICE) in wave] for wave in order]
+    return [group for group in groups if group]
