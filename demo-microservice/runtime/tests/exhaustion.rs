@@ -36,15 +36,11 @@ fn limit_descriptors(limit: libc::rlim_t) -> libc::rlim_t {
         rlim_max: 0,
     };
     // SAFETY: the structure outlives the call.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) },
-        0
-    );
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) };
+    assert_eq!(got, 0);
     let previous = std::mem::replace(&mut limits.rlim_cur, limit);
     // SAFETY: the structure outlives the call.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) },
-        0
-    );
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) };
+    assert_eq!(set, 0);
     previous
 }

@@ -259,7 +259,7 @@ fn a_stream_with_data_always_there_does_not_starve_the_others() {
         let address = listener.local_addr().unwrap();
         let flood = move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let data = [0; 65536];
+            let data = vec![0; 65536];
             while stream.write_all(&data).is_ok() {}
         };
         (address, thread::spawn(flood))

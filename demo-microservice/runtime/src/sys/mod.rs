@@ -8,11 +8,11 @@ mod abi;
 #[cfg(target_os = "wasi")]
 mod names;
 #[cfg(target_os = "wasi")]
+mod poll;
+#[cfg(target_os = "wasi")]
 mod wasip1;
 #[cfg(target_os = "wasi")]
-pub(crate) use names::resolve;
-#[cfg(target_os = "wasi")]
-pub(crate) use wasip1::*;
+pub(crate) use {names::resolve, poll::PollSet, wasip1::*};
 
 #[cfg(unix)]
 mod native;

@@ -1,21 +1,18 @@
-//! The system by `poll_oneoff` and the socket calls of `WasmEdge`.
+//! Sockets by the calls of `WasmEdge`.
 
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
-use super::abi::{self, Address, Buffer, ConstBuffer, Errno, Event, Fd, Subscription, What};
-use super::{Family, Interest, Kind};
+use super::abi::{self, Address, Buffer, ConstBuffer, Errno, Fd};
+use super::{Family, Kind};
 
 /// Slices of one vectored write; more are left to the next one.
 const MAX_SLICES: usize = 16;
-/// Marks the event of the clock; descriptors carry their index.
-const CLOCK: u64 = u64::MAX;
 
-fn check(errno: Errno) -> io::Result<()> {
+pub(super) fn check(errno: Errno) -> io::Result<()> {
     match errno {
         0 => Ok(()),
         errno => Err(error(errno)),
@@ -26,7 +23,7 @@ fn error(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(i32::MAX))
 }
 
-fn number(fd: BorrowedFd<'_>) -> Fd {
+pub(super) fn number(fd: BorrowedFd<'_>) -> Fd {
     fd.as_raw_fd().cast_unsigned()
 }
 
@@ -35,86 +32,8 @@ fn owned(fd: Fd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(RawFd::from_ne_bytes(fd.to_ne_bytes())) }
 }
 
-fn len(slice_len: usize) -> u32 {
+pub(super) fn len(slice_len: usize) -> u32 {
     u32::try_from(slice_len).unwrap_or(u32::MAX)
-}
-
-/// The interests handed to `poll_oneoff`; userdata is the index.
-#[derive(Default)]
-pub(crate) struct PollSet {
-    subscriptions: Vec<Subscription>,
-    events: Vec<Event>,
-}
-
-impl PollSet {
-    pub(crate) fn push(&mut self, fd: BorrowedFd<'_>, interest: Interest) {
-        self.subscriptions.push(Subscription {
-            userdata: self.subscriptions.len() as u64,
-            tag: match interest {
-                Interest::Read => abi::EVENT_FD_READ,
-                Interest::Write => abi::EVENT_FD_WRITE,
-            },
-            what: What {
-                descriptor_or_clock: number(fd),
-                timeout: 0,
-                precision: 0,
-                flags: 0,
-            },
-        });
-    }
-
-    pub(crate) fn swap_remove(&mut self, index: usize) {
-        self.subscriptions.swap_remove(index);
-        if let Some(moved) = self.subscriptions.get_mut(index) {
-            moved.userdata = index as u64;
-        }
-    }
-
-    /// Waits for any interest, at most for `timeout`, and appends the indices
-    /// of those that fired.
-    pub(crate) fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        ready: &mut Vec<usize>,
-    ) -> io::Result<()> {
-        if let Some(timeout) = timeout {
-            // Last, and taken off again: the rest of the list stays the same for the host.
-            self.subscriptions.push(Subscription {
-                userdata: CLOCK,
-                tag: abi::EVENT_CLOCK,
-                what: What {
-                    descriptor_or_clock: abi::CLOCK_MONOTONIC,
-                    timeout: u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX),
-                    precision: 0,
-                    flags: 0,
-                },
-            });
-        }
-        let count = self.subscriptions.len();
-        if self.events.len() < count {
-            self.events.resize(count, Event::default());
-        }
-        let mut fired = 0;
-        // SAFETY: both lists hold `count` items and outlive the call.
-        let errno = unsafe {
-            abi::poll_oneoff(
-                self.subscriptions.as_ptr(),
-                self.events.as_mut_ptr(),
-                len(count),
-                &raw mut fired,
-            )
-        };
-        if timeout.is_some() {
-            self.subscriptions.pop();
-        }
-        if errno != abi::INTR {
-            check(errno)?;
-            // An event with an error fires as well: the operation itself then says what it is.
-            let events = self.events.iter().take(fired as usize);
-            ready.extend(events.filter_map(|event| usize::try_from(event.userdata).ok()));
-        }
-        Ok(())
-    }
 }
 
 /// Opens a socket.
