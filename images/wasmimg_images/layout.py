@@ -14,7 +14,7 @@ import io
 import os
 import threading
 import uuid
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_images.digest import CHUNK, Digest, VerifiedReader, hasher
 from wasmimg_images.document import Node, encode
@@ -100,7 +100,7 @@ class Store:
             partial.unlink(missing_ok=True)
         return expected or Descriptor(media_type, digest, size)
 
-    def open(self, descriptor: Descriptor) -> BinaryIO:
+    def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """Open a blob; reading to the end verifies it. Raises NotFound and, late, DigestMismatch."""
         try:
             source = self.path(descriptor.digest).open("rb")
