@@ -1,0 +1,449 @@
+//! One connection: requests and their answers, one at a time.
+
+use crate::{
+    channel::Channel,
+    error::{Error, Result, ServerError},
+    login::{self, Session, capability},
+    row::{Column, Row, read_binary, read_text, write_parameters},
+    statements::{Statement, Statements},
+    url::Options,
+    value::Value,
+    wire::Reader,
+};
+use futures_io::{AsyncRead, AsyncWrite};
+
+mod command {
+    //! First bytes of requests (MySQL protocol, "Command Phase").
+    pub(super) const QUIT: u8 = 0x01;
+    pub(super) const QUERY: u8 = 0x03;
+    pub(super) const PING: u8 = 0x0e;
+    pub(super) const PREPARE: u8 = 0x16;
+    pub(super) const EXECUTE: u8 = 0x17;
+    pub(super) const CLOSE: u8 = 0x19;
+}
+const IN_TRANSACTION: u16 = 1;
+const MORE_RESULTS: u16 = 8;
+/// `ER_UNKNOWN_STMT_HANDLER` and `ER_NEED_REPREPARE`: the statement was not run.
+const LOST_STATEMENT: [u16; 2] = [1243, 1615];
+const CHUNK: usize = crate::packet::CHUNK;
+
+/// What a statement without rows did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows inserted, deleted or really changed.
+    pub affected_rows: u64,
+    /// The first number that `AUTO_INCREMENT` gave out, 0 for none.
+    pub last_insert_id: u64,
+    /// How many warnings `SHOW WARNINGS` would list.
+    pub warnings: u16,
+}
+
+/// A connection that has logged in.
+///
+/// A request that is dropped half-way, or fails by anything but [`Error::Server`],
+/// [`Error::Conversion`] or [`Error::Usage`], leaves the connection unusable.
+#[derive(Debug)]
+pub struct Connection<S> {
+    channel: Channel<S>,
+    session: Session,
+    statements: Statements,
+    status: u16,
+    ready: bool,
+    definitions: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Binary,
+}
+
+enum Reply {
+    Done(Outcome),
+    Columns(u64),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Logs in over a stream on which nothing has been read or written yet.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where the server refuses the login, [`Error::Auth`] where it asks for a
+    /// plugin that is not known here.
+    pub async fn login(stream: S, options: &Options) -> Result<Self> {
+        let mut channel = Channel::new(stream, options.max_payload);
+        let session = login::login(&mut channel, options).await?;
+        let statements = Statements::default();
+        Ok(Self {
+            channel,
+            session,
+            statements,
+            status: 0,
+            ready: true,
+            definitions: Vec::new(),
+        })
+    }
+
+    /// The version text of the server, such as `11.8.2-MariaDB`.
+    #[must_use]
+    pub fn server_version(&self) -> &str {
+        &self.session.server_version
+    }
+
+    /// The number by which the server knows this connection.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.session.connection_id
+    }
+
+    /// Whether another request can be made, outside of any transaction.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        self.ready && self.status & IN_TRANSACTION == 0
+    }
+
+    /// Whether the server is still there and has said nothing unasked; sends nothing.
+    pub async fn is_alive(&mut self) -> bool {
+        self.ready && self.channel.is_quiet().await
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn ping(&mut self) -> Result<()> {
+        self.request(|out| out.push(command::PING)).await?;
+        self.outcome().await.map(drop)
+    }
+
+    /// Runs a statement without parameters, passing over any rows.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where the server refuses it.
+    pub async fn query(&mut self, sql: &str) -> Result<Outcome> {
+        self.query_rows(sql, |_| Ok(())).await
+    }
+
+    /// Runs a statement without parameters and shows every row to `each`.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where the server refuses it, and the first error of `each`.
+    pub async fn query_rows<F>(&mut self, sql: &str, each: F) -> Result<Outcome>
+    where
+        F: FnMut(Row<'_>) -> Result<()>,
+    {
+        self.request(|out| {
+            out.push(command::QUERY);
+            out.extend_from_slice(sql.as_bytes());
+        })
+        .await?;
+        self.results(Form::Text, None, each).await
+    }
+
+    /// Runs a prepared statement with `?` for each of `parameters`, passing over any rows.
+    ///
+    /// # Errors
+    /// [`Error::Server`] where the server refuses it, [`Error::Usage`] where the numbers of marks
+    /// and parameters differ.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Value<'_>]) -> Result<Outcome> {
+        self.execute_rows(sql, parameters, |_| Ok(())).await
+    }
+
+    /// Runs a prepared statement and shows every row to `each`.
+    ///
+    /// The statement is prepared once for each connection and kept for the next time.
+    ///
+    /// # Errors
+    /// Those of [`Connection::execute`], and the first error of `each`.
+    pub async fn execute_rows<F>(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        mut each: F,
+    ) -> Result<Outcome>
+    where
+        F: FnMut(Row<'_>) -> Result<()>,
+    {
+        let known = self.statements.find(sql);
+        if !known {
+            self.prepare(sql).await?;
+        }
+        match self.execute_once(parameters, &mut each).await {
+            Err(Error::Server(error)) if known && LOST_STATEMENT.contains(&error.code) => {
+                self.statements.forget_first();
+                self.prepare(sql).await?;
+                self.execute_once(parameters, &mut each).await
+            }
+            result => result,
+        }
+    }
+
+    /// Says goodbye and closes the stream.
+    ///
+    /// # Errors
+    /// Those of the stream, which is closed in any case.
+    pub async fn quit(mut self) -> Result<()> {
+        if self.ready {
+            self.request(|out| out.push(command::QUIT)).await?;
+        }
+        self.channel.close().await
+    }
+
+    /// Runs the statement that the cache has first.
+    async fn execute_once<F>(&mut self, parameters: &[Value<'_>], each: F) -> Result<Outcome>
+    where
+        F: FnMut(Row<'_>) -> Result<()>,
+    {
+        let statement = self
+            .statements
+            .first()
+            .ok_or(Error::Usage("no statement".into()))?;
+        if statement.parameters != parameters.len() {
+            let (wanted, given) = (statement.parameters, parameters.len());
+            let what = format!("the statement has {wanted} parameters, not {given}");
+            return Err(Error::Usage(what.into()));
+        }
+        let id = statement.id;
+        let columns = statement.columns.clone();
+        self.request(|out| {
+            out.push(command::EXECUTE);
+            out.extend_from_slice(&id.to_le_bytes());
+            // No cursor, and one iteration, as ever.
+            out.extend_from_slice(&[0, 1, 0, 0, 0]);
+            write_parameters(out, parameters);
+        })
+        .await?;
+        self.results(Form::Binary, columns, each).await
+    }
+
+    /// Prepares a statement and puts it first in the cache.
+    async fn prepare(&mut self, sql: &str) -> Result<()> {
+        if let Some(id) = self.statements.evict() {
+            // This request has no answer; it travels with the next one.
+            self.channel.put_command(|out| {
+                out.push(command::CLOSE);
+                out.extend_from_slice(&id.to_le_bytes());
+            });
+        }
+        self.request(|out| {
+            out.push(command::PREPARE);
+            out.extend_from_slice(sql.as_bytes());
+        })
+        .await?;
+        let place = self.channel.receive().await?;
+        let payload = self.channel.payload(place);
+        let mut reader = Reader::new(payload);
+        match reader.u8()? {
+            0x00 => {}
+            0xff => return Err(self.refused(ServerError::parse(payload)?)),
+            _ => return Err(Error::protocol("an unknown answer to a statement")),
+        }
+        let id = reader.u32()?;
+        let columns = reader.u16()?;
+        let parameters = reader.u16()?;
+        for count in [parameters, columns] {
+            self.skip_definitions(count.into()).await?;
+        }
+        self.statements.add(
+            sql,
+            Statement {
+                id,
+                parameters: parameters.into(),
+                columns: None,
+            },
+        );
+        self.ready = true;
+        Ok(())
+    }
+
+    async fn skip_definitions(&mut self, count: u64) -> Result<()> {
+        let markers = u64::from(count > 0 && !self.deprecates_eof());
+        for _ in 0..count + markers {
+            self.channel.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts an exchange; until its end the connection is not ready for another.
+    async fn request(&mut self, body: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        if !self.ready {
+            return Err(Error::Usage(
+                "the connection is in the middle of a request".into(),
+            ));
+        }
+        self.ready = false;
+        self.channel.put_command(body);
+        self.channel.send().await
+    }
+
+    /// Reads the answer to a request that gives no rows.
+    async fn outcome(&mut self) -> Result<Outcome> {
+        match self.reply().await? {
+            Reply::Done(outcome) => {
+                self.ready = true;
+                Ok(outcome)
+            }
+            Reply::Columns(_) => Err(Error::protocol("rows came where none were asked for")),
+        }
+    }
+
+    /// Reads all the results of a statement.
+    async fn results<F>(&mut self, form: Form, known: Known, mut each: F) -> Result<Outcome>
+    where
+        F: FnMut(Row<'_>) -> Result<()>,
+    {
+        let mut failed = None;
+        let outcome = loop {
+            let outcome = match self.reply().await? {
+                Reply::Done(outcome) => outcome,
+                Reply::Columns(count) => {
+                    let columns = self.columns(count, form, known.as_ref()).await?;
+                    self.rows(&columns, form, &mut failed, &mut each).await?
+                }
+            };
+            if self.status & MORE_RESULTS == 0 {
+                break outcome;
+            }
+        };
+        self.ready = true;
+        failed.map_or(Ok(outcome), Err)
+    }
+
+    async fn reply(&mut self) -> Result<Reply> {
+        let place = self.channel.receive().await?;
+        let payload = self.channel.payload(place);
+        match payload {
+            [0x00, rest @ ..] => {
+                let (outcome, status) = read_ok(rest)?;
+                self.status = status;
+                Ok(Reply::Done(outcome))
+            }
+            [0xff, ..] => {
+                let error = ServerError::parse(payload)?;
+                Err(self.refused(error))
+            }
+            [0xfb, ..] => Err(Error::protocol("the server asks for a local file")),
+            _ => Ok(Reply::Columns(Reader::new(payload).lenenc()?)),
+        }
+    }
+
+    /// Reads the column definitions, or takes those of the last time where they are the same.
+    async fn columns(
+        &mut self,
+        count: u64,
+        form: Form,
+        known: Option<&Definitions>,
+    ) -> Result<Columns> {
+        let mut definitions = std::mem::take(&mut self.definitions);
+        definitions.clear();
+        let mut ends = Vec::new();
+        for _ in 0..count {
+            let place = self.channel.receive().await?;
+            definitions.extend_from_slice(self.channel.payload(place));
+            ends.push(definitions.len());
+        }
+        if !self.deprecates_eof() {
+            self.channel.receive().await?;
+        }
+        let columns = match known {
+            Some((same, columns)) if **same == *definitions => columns.clone(),
+            _ => {
+                let starts = [0].into_iter().chain(ends.iter().copied());
+                let parsed: Result<Vec<_>> = starts
+                    .zip(&ends)
+                    .map(|(start, &end)| Column::parse(&definitions[start..end]))
+                    .collect();
+                let columns: Columns = parsed?.into();
+                if form == Form::Binary {
+                    self.statements.remember(&definitions, &columns);
+                }
+                columns
+            }
+        };
+        self.definitions = definitions;
+        Ok(columns)
+    }
+
+    async fn rows<F>(
+        &mut self,
+        columns: &[Column],
+        form: Form,
+        failed: &mut Option<Error>,
+        each: &mut F,
+    ) -> Result<Outcome>
+    where
+        F: FnMut(Row<'_>) -> Result<()>,
+    {
+        loop {
+            let place = self.channel.receive().await?;
+            let payload = self.channel.payload(place);
+            match payload {
+                [0xff, ..] => {
+                    let error = ServerError::parse(payload)?;
+                    return Err(self.refused(error));
+                }
+                [0xfe, rest @ ..] if payload.len() < CHUNK => {
+                    let (outcome, status) = if self.deprecates_eof() {
+                        read_ok(rest)?
+                    } else {
+                        read_eof(rest)?
+                    };
+                    self.status = status;
+                    return Ok(outcome);
+                }
+                // The rest must still be read, or the connection is lost.
+                _ if failed.is_some() => {}
+                _ => {
+                    let values = match form {
+                        Form::Binary => read_binary(payload, columns)?,
+                        Form::Text => read_text(payload, columns)?,
+                    };
+                    *failed = each(Row::new(columns, &values)).err();
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, error: ServerError) -> Error {
+        // An error ends all results; the transaction, if any, goes on.
+        self.status &= !MORE_RESULTS;
+        self.ready = true;
+        error.into()
+    }
+
+    fn deprecates_eof(&self) -> bool {
+        self.session.capabilities & capability::DEPRECATE_EOF != 0
+    }
+}
+
+pub(crate) type Columns = std::sync::Arc<[Column]>;
+pub(crate) type Definitions = (std::sync::Arc<[u8]>, Columns);
+type Known = Option<Definitions>;
+
+fn read_ok(rest: &[u8]) -> Result<(Outcome, u16)> {
+    let mut reader = Reader::new(rest);
+    let affected_rows = reader.lenenc()?;
+    let last_insert_id = reader.lenenc()?;
+    let status = reader.u16()?;
+    let warnings = reader.u16()?;
+    Ok((
+        Outcome {
+            affected_rows,
+            last_insert_id,
+            warnings,
+        },
+        status,
+    ))
+}
+
+fn read_eof(rest: &[u8]) -> Result<(Outcome, u16)> {
+    let mut reader = Reader::new(rest);
+    let warnings = reader.u16()?;
+    let status = reader.u16()?;
+    Ok((
+        Outcome {
+            warnings,
+            ..Outcome::default()
+        },
+        status,
+    ))
+}
