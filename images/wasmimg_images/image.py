@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_images.config import ImageConfig
 from wasmimg_images.errors import InvalidInput, NotFound
@@ -17,11 +17,12 @@ from wasmimg_images.spec import (
     Manifest,
     Platform,
 )
+from wasmimg_images.tree import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from wasmimg_images.digest import Digest
+    from wasmimg_images.tree import Blobs
 
 #: Wasm platforms by preference; wasm32 is what early Docker previews wrote.
 WASM_PLATFORMS: Final = (
@@ -36,19 +37,6 @@ _GO_ARCHITECTURES: Final = {
     "armv7l": Platform("linux", "arm", "v7"),
     "i686": Platform("linux", "386"),
 }
-_MAX_DEPTH: Final = 4
-
-
-class Documents(Protocol):
-    """Where manifests and configs are read from: the store."""
-
-    def has(self, digest: Digest) -> bool:
-        """Whether it is here."""
-        ...
-
-    def read(self, descriptor: Descriptor) -> bytes:
-        """Read it, verified."""
-        ...
 
 
 class Image(NamedTuple):
@@ -71,7 +59,7 @@ def runnable() -> tuple[Platform, ...]:
 
 
 def select(
-    documents: Documents,
+    blobs: Blobs,
     descriptor: Descriptor,
     platforms: Sequence[Platform] | None = None,
 ) -> Image:
@@ -80,11 +68,11 @@ def select(
     Raises NotFound naming the platforms there are, or that the one for it was not pulled.
     """
     wanted = runnable() if platforms is None else tuple(platforms)
-    offered = list(_offered(documents, descriptor, 0))
+    offered = list(_offered(blobs, descriptor, 0))
     for platform in wanted:
         for found, candidate in offered:
-            if _matches(found, platform) and documents.has(candidate.digest):
-                return load(documents, candidate)
+            if _matches(found, platform) and blobs.has(candidate.digest):
+                return load(blobs, candidate)
     names = ", ".join(dict.fromkeys(str(found) for found, _ in offered)) or "none"
     if any(_matches(found, platform) for platform in wanted for found, _ in offered):
         raise NotFound(
@@ -97,34 +85,34 @@ def select(
     )
 
 
-def load(documents: Documents, descriptor: Descriptor) -> Image:
+def load(blobs: Blobs, descriptor: Descriptor) -> Image:
     """Read a manifest and its config; raises InvalidInput if it is no container image."""
-    manifest = Manifest.parse(documents.read(descriptor))
+    manifest = Manifest.parse(blobs.read(descriptor))
     if manifest.config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
         kind = manifest.artifact_type or manifest.config.media_type
         raise InvalidInput(f"{descriptor.digest.short} is an artifact ({kind}), not an image")
-    return Image(descriptor, manifest, ImageConfig.parse(documents.read(manifest.config)))
+    return Image(descriptor, manifest, ImageConfig.parse(blobs.read(manifest.config)))
 
 
 def _offered(
-    documents: Documents,
+    blobs: Blobs,
     descriptor: Descriptor,
     depth: int,
 ) -> Iterator[tuple[Platform, Descriptor]]:
     """List manifests with platforms, those of nested indexes too."""
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise InvalidInput(f"{descriptor.digest.short}: indexes are nested too deep")
     if descriptor.media_type in MANIFESTS:
         platform = descriptor.platform
-        if platform is None and documents.has(descriptor.digest):
-            platform = load(documents, descriptor).config.platform
+        if platform is None and blobs.has(descriptor.digest):
+            platform = load(blobs, descriptor).config.platform
         if platform is not None:
             yield platform, descriptor
     elif descriptor.media_type in INDEXES:
-        if depth and not documents.has(descriptor.digest):
+        if depth and not blobs.has(descriptor.digest):
             return
-        for child in Index.parse(documents.read(descriptor)).manifests:
-            yield from _offered(documents, child, depth + 1)
+        for child in Index.parse(blobs.read(descriptor)).manifests:
+            yield from _offered(blobs, child, depth + 1)
     elif not depth:
         raise InvalidInput(f"{descriptor.digest.short}: {descriptor.media_type!r} is no image")
 

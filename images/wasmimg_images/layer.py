@@ -105,7 +105,7 @@ class _Metered:
 def entries(tar: Readable) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
     """Read a tar stream's entries, with a reader for the content of regular files.
 
-    The content must be read before the next entry is asked for.
+    The content is gone once the next entry is asked for. Raises InvalidInput for broken archives.
     """
     metered = _Metered(tar)
     try:
@@ -117,7 +117,10 @@ def entries(tar: Readable) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
                 if entry is None:
                     return
                 metered.left = entry.size + _MAX_HEADERS
-                yield entry, archive.extractfile(entry) if entry.isreg() else None
+                content = archive.extractfile(entry) if entry.isreg() else None
+                yield entry, content
+                while content is not None and content.read(CHUNK):
+                    pass
                 vars(archive)["members"].clear()  # the archive would remember every entry otherwise
     except tarfile.TarError as error:
         if isinstance(error, tarfile.ReadError) and str(error) == "empty file":
