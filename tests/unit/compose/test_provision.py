@@ -59,7 +59,7 @@ def test_where_an_image_comes_from(
 
 
 def test_an_image_that_must_not_be_pulled_is_named() -> None:
-    with pytest.raises(NotFound, match="services.gone: no image gone here"):
+    with pytest.raises(NotFound, match=r"services\.gone: no image gone here"):
         provide([service("gone", policy="never")], Shelf(), nothing)
 
 
