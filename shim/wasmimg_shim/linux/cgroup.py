@@ -1,0 +1,285 @@
+"""A container's cgroup: one folder in each hierarchy of version 1, or one in version 2.
+
+Which hierarchies there are is read from /proc/self/cgroup, never from the mount table, which is
+long on a busy host. The folders made are recorded in a file, so that whoever cleans up after a
+crash removes exactly these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from typing import NamedTuple
+
+from wasmimg_images.errors import HostError, RunError
+from wasmimg_shim.linux import limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wasmimg_shim.spec import Resources
+
+MOUNT = "/sys/fs/cgroup"
+#: how long to wait for killed processes to leave, in seconds, and how often to look
+PATIENCE, INTERVAL = 2.0, 0.005
+V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
+
+
+class Hierarchy(NamedTuple):
+    """A mounted hierarchy; `name` is its folder's, "" for the single one of version 2."""
+
+    name: str
+    mount: str
+    own: str
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """The controllers of version 1 that it holds."""
+        return tuple(self.name.split(","))
+
+    def locate(self, path: str) -> str:
+        """Find a container's folder: absolute below the mount, relative below the caller's own."""
+        base = self.mount if path.startswith("/") else os.path.join(self.mount, self.own.strip("/"))
+        return os.path.normpath(os.path.join(base, path.lstrip("/")))
+
+
+def hierarchies(own: str, mount: str = MOUNT) -> tuple[Hierarchy, ...]:
+    """Read the hierarchies out of the text of /proc/self/cgroup (cgroups(7))."""
+    found: list[Hierarchy] = []
+    unified = ""
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            unified = path
+            continue
+        name = controllers.removeprefix("name=")
+        directory = os.path.join(mount, name)
+        if os.path.isdir(directory):
+            found.append(Hierarchy(name, directory, path))
+    if found:
+        return tuple(found)
+    if os.path.exists(os.path.join(mount, "cgroup.controllers")):
+        return (Hierarchy("", mount, unified),)
+    raise HostError(f"no cgroups at {mount}", hint="mount them, as systemd does at boot")
+
+
+def cgroups_path(path: str, container_id: str) -> str:
+    """Give the place of a container below each hierarchy's mount.
+
+    An empty path becomes the container's id, below the runtime's own cgroup. The spelling of the
+    systemd driver, `slice:prefix:name`, becomes the folder that systemd would give the scope.
+    """
+    slice_, colon, rest = path.partition(":")
+    if colon:
+        prefix, _, name = rest.partition(":")
+        parents = _slice_path(slice_ or "system.slice")
+        return f"/{parents}/{prefix}-{name}.scope" if prefix else f"/{parents}/{name}.scope"
+    return path or container_id
+
+
+def _slice_path(name: str) -> str:
+    """`a-b.slice` lies in `a.slice` (systemd.slice(5))."""
+    parts = name.removesuffix(".slice").split("-")
+    return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
+
+
+class Cgroup:
+    """The folders of one container, as (hierarchy's name, path)."""
+
+    def __init__(self, folders: tuple[tuple[str, str], ...]) -> None:
+        self.folders = folders
+
+    @classmethod
+    def plan(cls, path: str, container_id: str) -> Cgroup:
+        """Find the folders for a container on this host; makes nothing."""
+        with open("/proc/self/cgroup", encoding="utf-8") as stream:
+            found = hierarchies(stream.read())
+        place = cgroups_path(path, container_id)
+        return cls(tuple((hierarchy.name, hierarchy.locate(place)) for hierarchy in found))
+
+    @classmethod
+    def recall(cls, record: str) -> Cgroup:
+        """Read what `create` recorded; nothing recorded means no folders."""
+        try:
+            with open(record, encoding="utf-8") as stream:
+                lines = stream.read().splitlines()
+        except FileNotFoundError:
+            return cls(())
+        return cls(tuple(_recorded(line) for line in lines if line))
+
+    @property
+    def unified(self) -> bool:
+        """Whether this is version 2."""
+        return [name for name, _ in self.folders] == [""]
+
+    def create(self, record: str) -> None:
+        """Write the record, then make the folders.
+
+        Raises RunError where processes are in one of them already.
+        """
+        with open(record, "w", encoding="utf-8") as stream:
+            stream.writelines(f"{name}\t{path}\n" for name, path in self.folders)
+        for name, path in self.folders:
+            if name == "cpuset":
+                _make_cpuset(path)
+            elif self.unified:
+                _make_unified(path)
+            else:
+                _make(path)
+
+    def limit(self, resources: Resources) -> None:
+        """Write the limits; an OSError names the file."""
+        plan = limits.version_2 if self.unified else limits.version_1
+        for controller, file, value in plan(resources):
+            _write(os.path.join(self._folder(controller, file), file), value)
+
+    def _folder(self, controller: str, file: str) -> str:
+        for name, path in self.folders:
+            if not name or controller in name.split(","):
+                return path
+        raise HostError(
+            f"cannot set {file}: this host has no cgroup controller {controller!r}",
+            hint="enable it on the kernel's command line, or drop the limit",
+        )
+
+    def add(self, pid: int) -> None:
+        """Move a process in; what it makes from now on is born there."""
+        for _, path in self.folders:
+            _write(os.path.join(path, "cgroup.procs"), str(pid))
+
+    def processes(self) -> tuple[int, ...]:
+        """List the container's processes by the host's numbers."""
+        for _, path in self.folders:
+            with contextlib.suppress(FileNotFoundError):
+                return tuple(pid for folder in _tree(path) for pid in _procs(folder))
+        return ()
+
+    def oom_kills(self) -> int:
+        """Count the processes that the kernel killed for the memory limit."""
+        for name, path in self.folders:
+            if self.unified or name == "memory":
+                file = "memory.events" if self.unified else "memory.oom_control"
+                with contextlib.suppress(FileNotFoundError), open(os.path.join(path, file)) as text:
+                    return sum(
+                        int(line.split()[1]) for line in text if line.startswith("oom_kill ")
+                    )
+        return 0
+
+    def remove(self) -> None:
+        """Kill what is left and remove the folders; none left is no error.
+
+        Waits up to two seconds for processes that can't die at once (they are in the kernel).
+        """
+        deadline = time.monotonic() + PATIENCE
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for _, path in self.folders:
+            while not _removed(path):
+                if time.monotonic() > deadline:
+                    raise OSError(errno.EBUSY, "processes are left in the cgroup", path)
+                time.sleep(INTERVAL)
+
+
+def _recorded(line: str) -> tuple[str, str]:
+    name, _, path = line.partition("\t")
+    return name, path
+
+
+def _make(path: str) -> None:
+    try:
+        os.mkdir(path, 0o755)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        _make(path)
+    except FileExistsError:
+        if any(_procs(folder) for folder in _tree(path)):
+            raise RunError(
+                f"{path}: the cgroup has processes in it", hint="is the container running?"
+            ) from None
+        # a crashed run's: its limits must not be inherited
+        if _removed(path):
+            _make(path)
+
+
+def _make_cpuset(path: str) -> None:
+    """Make a cpuset: version 1 lets nobody in before every level has processors and memory."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(path):
+        if not os.path.isdir(parent):
+            _make_cpuset(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        with open(os.path.join(path, file)) as stream:
+            present = stream.read().strip()
+        if not present:
+            with open(os.path.join(parent, file)) as stream:
+                _write(os.path.join(path, file), stream.read().strip())
+
+
+def _make_unified(path: str) -> None:
+    """Make a folder of version 2, with its controllers switched on in all above it."""
+    missing: list[str] = []
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    for folder in (*reversed(missing), path):
+        above = os.path.dirname(folder)
+        with open(os.path.join(above, "cgroup.controllers")) as stream:
+            present = stream.read().split()
+        for controller in V2_CONTROLLERS:
+            if controller in present:
+                # EBUSY where processes are in the inner folder: then the limit's write reports it
+                with contextlib.suppress(OSError):
+                    _write(os.path.join(above, "cgroup.subtree_control"), f"+{controller}")
+        _make(folder)
+
+
+def _write(path: str, value: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise OSError(error.errno, f"{os.strerror(error.errno or 0)} ({value!r})", path) from None
+
+
+def _tree(path: str) -> Iterator[str]:
+    """Walk the folder and those in it, the inner ones first."""
+    with os.scandir(path) as entries:
+        inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for folder in inner:
+        yield from _tree(folder)
+    yield path
+
+
+def _procs(path: str) -> tuple[int, ...]:
+    with open(os.path.join(path, "cgroup.procs")) as stream:
+        return tuple(int(line) for line in stream)
+
+
+def _removed(path: str) -> bool:
+    """Try to remove a folder and those in it; False while processes are in one of them."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in {errno.EBUSY, errno.ENOTEMPTY}:
+            raise
+        try:
+            for folder in _tree(path):
+                os.rmdir(folder)
+        except FileNotFoundError:
+            return _removed(path)
+        except OSError:
+            return False
+    return True
