@@ -1,0 +1,157 @@
+"""The work behind `wasmimg compose`: options turned into calls, results into lines."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from wasmimg.console import ago, progress, table, warning
+from wasmimg_compose import deploy
+from wasmimg_compose.graph import closure
+from wasmimg_compose.logstream import Source, lines
+from wasmimg_compose.provision import provide
+from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order
+from wasmimg_compose.record import Records
+from wasmimg_images.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wasmimg_compose.embedded_host import EmbeddedHost
+    from wasmimg_compose.model import Project
+    from wasmimg_compose.record import Record
+    from wasmimg_images.home import Home
+
+
+class Bringing(NamedTuple):
+    """What was asked of `up`."""
+
+    services: tuple[str, ...]
+    build: bool
+    recreate: bool
+    remove_orphans: bool
+    scale: tuple[str, ...]
+    dry_run: bool
+
+
+def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) -> list[Record]:
+    """Provide the images, plan, and run the plan; gives the containers of the chosen services."""
+    from wasmimg_compose.embedded_images import EmbeddedImages
+
+    project = _scaled(project, asked.scale)
+    needs = project.needs()
+    named = asked.services or [n for n, s in project.services.items() if not s.profiles]
+    chosen = closure(needs, named)
+    images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
+    services = [service for name, service in project.services.items() if name in chosen]
+    if asked.dry_run:
+        digests = {s.spec.image: images.digest(s.spec.image) or "" for s in services}
+    else:
+        digests = provide(services, images, progress, build=asked.build)
+    existing = host.containers(project.name)
+    _orphans(project, existing, host, remove=asked.remove_orphans and not asked.dry_run)
+    plan = plan_up(project, existing, digests, services=named, recreate=asked.recreate)
+    if asked.dry_run:
+        click.echo("\n".join(operation.describe() for operation in plan))
+        return []
+    deploy.run(plan, host, progress)
+    return [r for r in host.containers(project.name) if label(r, SERVICE) in chosen]
+
+
+def _scaled(project: Project, scale: Sequence[str]) -> Project:
+    services = dict(project.services)
+    for text in scale:
+        name, _, number = text.partition("=")
+        if name not in services or not number.isdigit():
+            raise InvalidInput(
+                f"--scale {text}: not SERVICE=N", hint=f"services: {', '.join(services)}"
+            )
+        services[name] = services[name]._replace(scale=int(number))
+    return project._replace(services=services)
+
+
+def _orphans(
+    project: Project, existing: Sequence[Record], host: EmbeddedHost, *, remove: bool
+) -> None:
+    found = deploy.orphans(project, existing)
+    if found and not remove:
+        warning(f"no service stands for {', '.join(found)}; --remove-orphans removes them")
+    for name in found if remove else ():
+        host.stop(name, None)
+        host.remove(name, volumes=False)
+        progress("Container", name, "Removed")
+
+
+def attach(home: Home, host: EmbeddedHost, project: Project) -> None:
+    """Print the logs until all have ended or the user interrupts, then stop the containers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        print_logs(home, host, project, (), follow=True, tail=None)
+    except KeyboardInterrupt:
+        click.echo("Stopping…", err=True)
+        for group in stop_order(project, host.containers(project.name)):
+            for record in group:
+                host.stop(record.name, None)
+                progress("Container", record.name, "Stopped")
+
+
+def print_logs(
+    home: Home,
+    host: EmbeddedHost,
+    project: Project,
+    services: Sequence[str],
+    *,
+    follow: bool,
+    tail: int | None,
+) -> None:
+    """Print the logs of the named services (none: all), each line with its container's name."""
+    for name in services:
+        if name not in project.services:
+            raise InvalidInput(f"no service is called {name!r}")
+    records = Records.of(home)
+    found = [
+        r for r in host.containers(project.name) if not services or label(r, SERVICE) in services
+    ]
+    ids = {record.id for record in found}
+    prefix = f"{project.name}-"
+    sources = [Source(r.name.removeprefix(prefix), records.log(r.id)) for r in found]
+
+    def alive() -> bool:
+        now = host.containers(project.name)
+        return any(r.id in ids and r.state == "running" for r in now)
+
+    for line in lines(sources, tail=tail, follow=alive if follow else None):
+        click.echo(str(line))
+
+
+def show(records: Sequence[Record], *, every: bool, quiet: bool, as_json: bool) -> None:
+    """Print the project's containers as Docker Compose does."""
+    shown = [record for record in records if every or record.state == "running"]
+    if quiet:
+        for record in shown:
+            click.echo(record.id)
+        return
+    rows = [_row(record) for record in shown]
+    keys = ("NAME", "IMAGE", "SERVICE", "CREATED", "STATUS", "PORTS")
+    if as_json:
+        for record, row in zip(shown, rows, strict=True):
+            fields = dict(zip((key.capitalize() for key in keys), row, strict=True))
+            click.echo(json.dumps({"ID": record.id, **fields, "Health": record.health}))
+        return
+    table(keys, rows)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    from wasmimg.commands.ps import ports_of, status_of
+
+    return (
+        record.name,
+        record.spec.image,
+        label(record, SERVICE),
+        ago(record.created_at),
+        status_of(record),
+        ports_of(record),
+    )
