@@ -1,20 +1,19 @@
 # The project's commands; `make help` lists them.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+WHEEL_VENV := build/wheel-venv
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
-$(VENV)/.made: requirements-dev.lock pyproject.toml
-	@echo "== Python environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --requirement requirements-dev.lock
-	@$(VENV)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
-	@touch $@
+demo: machine-demo venv ## Build the service, push, pull, bring it up beside MariaDB, play the order script
+	@$(VENV)/bin/python demo-microservice/demo.py up
 
-venv: $(VENV)/.made ## Make the development environment
+demo-down: venv ## Stop the demo and remove what it made
+	@$(VENV)/bin/python demo-microservice/demo.py down
 
 check: venv ## Lint, types and unit tests
 	$(VENV)/bin/ruff check .
@@ -23,4 +22,39 @@ check: venv ## Lint, types and unit tests
 	$(VENV)/bin/pyright
 	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
 
-.PHONY: help venv check
+test: machine-test venv wheel-venv ## Everything CI runs: checks, Rust, integration against the installed wheel, the demo
+	@.ci/test
+
+bench: machine-test venv ## Measure; prints a table and writes bench/results.json
+	@$(VENV)/bin/python bench $(BENCH)
+
+clean: ## Remove what builds and tests made here
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis $(VENV)
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+venv: $(VENV)/.made
+$(VENV)/.made: requirements-dev.lock pyproject.toml
+	@echo "== Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --requirement requirements-dev.lock
+	@$(VENV)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# The wheel, installed without the source tree: what users get is what the tests run.
+wheel-venv: venv
+	@echo "== wheel, installed in $(WHEEL_VENV)"
+	@rm -rf build/wheel && mkdir -p build
+	@$(VENV)/bin/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/wheel .
+	@test -e $(WHEEL_VENV)/.made -a $(WHEEL_VENV)/.made -nt requirements-dev.lock || { \
+	  $(PYTHON) -m venv --clear $(WHEEL_VENV) && \
+	  $(WHEEL_VENV)/bin/python -m pip install --quiet --requirement requirements-dev.lock && \
+	  touch $(WHEEL_VENV)/.made; }
+	@$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/*.whl
+
+machine-demo:
+	@.ci/machine demo
+
+machine-test:
+	@.ci/machine test
+
+.PHONY: help demo demo-down check test bench clean venv wheel-venv machine-demo machine-test
