@@ -262,7 +262,7 @@ def _seccomp_rule(place: Place) -> SeccompRule:
 
 def _seccomp_argument(place: Place) -> SeccompArgument:
     return SeccompArgument(
-        index=place.member("index").natural(),
+        number=place.member("index").natural(),
         value=place.member("value").integer(),
         op=place.member("op").text(),
         value_two=place.member("valueTwo").integer(0),

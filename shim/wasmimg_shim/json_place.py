@@ -32,28 +32,30 @@ class Place(NamedTuple):
         """Step to a member; a missing one has the value None. This must be an object."""
         if self.value is None:
             return Place(f"{self.path}.{name}", None)
-        if not isinstance(self.value, dict):
-            raise self.wrong("an object")
-        members = cast("dict[str, object]", self.value)
-        return Place(f"{self.path}.{name}", members.get(name))
+        return Place(f"{self.path}.{name}", self._object().get(name))
 
     def items(self) -> Iterator[Place]:
         """Walk over an array; a missing one is empty."""
         if self.value is None:
             return
-        if not isinstance(self.value, list):
+        value = self.value
+        if not isinstance(value, list):
             raise self.wrong("an array")
-        for number, item in enumerate(cast("list[object]", self.value)):
+        for number, item in enumerate(cast("list[object]", value)):
             yield Place(f"{self.path}[{number}]", item)
 
     def members(self) -> Iterator[tuple[str, Place]]:
         """Walk over an object's members; a missing object is empty."""
         if self.value is None:
             return
-        if not isinstance(self.value, dict):
-            raise self.wrong("an object")
-        for name, item in cast("dict[str, object]", self.value).items():
+        for name, item in self._object().items():
             yield name, Place(f"{self.path}.{name}", item)
+
+    def _object(self) -> dict[str, object]:
+        value = self.value
+        if not isinstance(value, dict):
+            raise self.wrong("an object")
+        return cast("dict[str, object]", value)
 
     def text(self, default: str | None = None) -> str:
         """Read a string; NUL is refused, since it would cut paths and arguments short."""

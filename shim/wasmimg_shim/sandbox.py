@@ -54,12 +54,19 @@ class Child:
     Reaping is the caller's: it has the event loop that waits for `pidfd`.
     """
 
-    def __init__(self, pid: int, pidfd: int, status_fd: int, control_fd: int, cgroup: Cgroup):
+    def __init__(
+        self, pid: int, pidfd: int, status_fd: int, control_fd: int, cgroup: Cgroup
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.status_fd = status_fd
         self.cgroup = cgroup
         self._control_fd = control_fd
+
+    def place(self) -> None:
+        """Move init into its cgroup and let it go on."""
+        self.cgroup.add(self.pid)
+        os.write(self._control_fd, init.PLACED)
 
     def confirm(self) -> None:
         """Take init's answer, once `status_fd` is readable.
@@ -163,9 +170,8 @@ def spawn(
             for _, _, fd in joined:
                 opened.callback(os.close, fd)
             child = _fork(planned, joined, stdio, program, keep)
-        undo.push(lambda *_: _abandon(child))
-        planned.cgroup.add(child.pid)
-        os.write(child._control_fd, init.PLACED)  # noqa: SLF001 - made here
+        undo.callback(_abandon, child)
+        child.place()
         undo.pop_all()
     return child
 

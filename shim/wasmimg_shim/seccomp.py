@@ -58,7 +58,7 @@ MOST_ARGUMENTS = 6
 class scmp_arg_cmp(ctypes.Structure):  # noqa: N801 - the C name
     """seccomp.h."""
 
-    _fields_ = (
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
         ("arg", ctypes.c_uint),
         ("op", ctypes.c_int),
         ("datum_a", ctypes.c_uint64),
@@ -172,12 +172,14 @@ def _argument_sets(rule: SeccompRule) -> list[ctypes.Array[scmp_arg_cmp]]:
     for argument in rule.arguments:
         if argument.op not in OPERATORS:
             raise InvalidInput(f"seccomp operator {argument.op!r} is unknown")
-        if argument.index >= MOST_ARGUMENTS:
-            raise InvalidInput(f"seccomp argument {argument.index}: calls have six, from 0")
+        if argument.number >= MOST_ARGUMENTS:
+            raise InvalidInput(f"seccomp argument {argument.number}: calls have six, from 0")
         comparisons.append(
-            scmp_arg_cmp(argument.index, OPERATORS[argument.op], argument.value, argument.value_two)
+            scmp_arg_cmp(
+                argument.number, OPERATORS[argument.op], argument.value, argument.value_two
+            )
         )
-    indexes = [argument.index for argument in rule.arguments]
+    indexes = [argument.number for argument in rule.arguments]
     if len(set(indexes)) == len(indexes):
         return [(scmp_arg_cmp * len(comparisons))(*comparisons)]
     return [(scmp_arg_cmp * 1)(comparison) for comparison in comparisons]

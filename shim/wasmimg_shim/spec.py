@@ -129,9 +129,9 @@ class Resources(NamedTuple):
 
 
 class SeccompArgument(NamedTuple):
-    """A comparison of one argument of a system call; `op` as in SCMP_CMP_EQ."""
+    """A comparison of the argument `number`, from 0, of a system call; `op` as in SCMP_CMP_EQ."""
 
-    index: int
+    number: int
     value: int
     op: str
     value_two: int = 0

@@ -104,8 +104,10 @@ def _late_seals(spec: Spec) -> Iterator[Operation]:
     """A read-only /dev can be sealed only after the devices have been made in it."""
     for mount in spec.mounts:
         if os.path.normpath(mount.destination) == "/dev" and mount.type != "bind":
-            if mount_options.parse(mount.options).top.set & libc.MOUNT_ATTR_RDONLY:
-                yield Seal("/dev")
+            options = mount_options.parse(mount.options)
+            if not options.bind:
+                # the same attribute that the mount itself was made without
+                yield Seal("/dev", options.top)
 
 
 def _devices(devices: tuple[Device, ...]) -> Iterator[Operation]:

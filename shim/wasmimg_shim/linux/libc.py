@@ -79,7 +79,7 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 class open_how(ctypes.Structure):  # noqa: N801 - the C name
     """linux/openat2.h."""
 
-    _fields_ = (
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
         ("flags", ctypes.c_uint64),
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),
@@ -89,7 +89,7 @@ class open_how(ctypes.Structure):  # noqa: N801 - the C name
 class mount_attr(ctypes.Structure):  # noqa: N801 - the C name
     """linux/mount.h."""
 
-    _fields_ = (
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
         ("attr_set", ctypes.c_uint64),
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
@@ -100,19 +100,25 @@ class mount_attr(ctypes.Structure):  # noqa: N801 - the C name
 class sock_fprog(ctypes.Structure):  # noqa: N801 - the C name
     """linux/filter.h; `filter` points at `len` instructions of eight bytes."""
 
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
+        ("len", ctypes.c_ushort),
+        ("filter", ctypes.c_char_p),
+    )
 
 
 class cap_user_header_t(ctypes.Structure):  # noqa: N801 - the C name
     """linux/capability.h."""
 
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
+        ("version", ctypes.c_uint32),
+        ("pid", ctypes.c_int),
+    )
 
 
 class cap_user_data_t(ctypes.Structure):  # noqa: N801 - the C name
     """linux/capability.h: one half of the three sets of 64 bits."""
 
-    _fields_ = (
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
         ("effective", ctypes.c_uint32),
         ("permitted", ctypes.c_uint32),
         ("inheritable", ctypes.c_uint32),
@@ -153,17 +159,17 @@ def _check(result: int, call: str, path: str | None = None) -> int:
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Call unshare(2)."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def setns(fd: int, flags: int, path: str | None = None) -> None:
-    """setns(2); `path` is only for the error message."""
+    """Call setns(2); `path` is only for the error message."""
     _check(_libc.setns(fd, flags), "setns", path)
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    """mount(2), for what the newer calls can't do: propagation, and options beyond 255 bytes."""
+    """Call mount(2), for what the newer calls can't do: propagation, and options beyond 255 bytes."""
     result = _libc.mount(
         os.fsencode(source), os.fsencode(target), kind.encode(), flags, os.fsencode(data)
     )
@@ -171,17 +177,17 @@ def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
 
 
 def umount2(target: str, flags: int) -> None:
-    """umount2(2)."""
+    """Call umount2(2)."""
     _check(_libc.umount2(os.fsencode(target), flags), "umount", target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """pivot_root(2)."""
+    """Call pivot_root(2)."""
     _check(_libc.pivot_root(os.fsencode(new_root), os.fsencode(put_old)), "pivot_root", new_root)
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
-    """openat2(2); the descriptor is closed on exec."""
+    """Call openat2(2); the descriptor is closed on exec."""
     how = open_how(flags | os.O_CLOEXEC, 0, resolve)
     result = _libc.syscall(
         NR_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
@@ -190,13 +196,13 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
-    """open_tree(2)."""
+    """Call open_tree(2)."""
     result = _libc.syscall(NR_OPEN_TREE, directory, os.fsencode(path), flags | OPEN_TREE_CLOEXEC)
     return _check(result, "open_tree", path)
 
 
 def move_mount(mount_fd: int, target_fd: int, path: str | None = None) -> None:
-    """move_mount(2) from a mount to a place that are both given by descriptor."""
+    """Call move_mount(2) from a mount to a place that are both given by descriptor."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     _check(_libc.syscall(NR_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags), "move_mount", path)
 
@@ -204,7 +210,7 @@ def move_mount(mount_fd: int, target_fd: int, path: str | None = None) -> None:
 def mount_setattr(
     mount_fd: int, flags: int, attr_set: int, attr_clr: int = 0, propagation: int = 0
 ) -> None:
-    """mount_setattr(2) on the mount that the descriptor stands for."""
+    """Call mount_setattr(2) on the mount that the descriptor stands for."""
     attributes = mount_attr(attr_set, attr_clr, propagation, 0)
     result = _libc.syscall(
         NR_MOUNT_SETATTR,
@@ -218,12 +224,12 @@ def mount_setattr(
 
 
 def fsopen(kind: str) -> int:
-    """fsopen(2)."""
+    """Call fsopen(2)."""
     return _check(_libc.syscall(NR_FSOPEN, kind.encode(), FSOPEN_CLOEXEC), "fsopen", kind)
 
 
 def fsconfig(context: int, command: int, key: str | None = None, value: str | None = None) -> None:
-    """fsconfig(2); what the file system itself has to say is in the error."""
+    """Call fsconfig(2); what the file system itself has to say is in the error."""
     result = _libc.syscall(
         NR_FSCONFIG,
         context,
@@ -246,24 +252,24 @@ def _fs_messages(context: int) -> str:
 
 
 def fsmount(context: int, attributes: int) -> int:
-    """fsmount(2)."""
+    """Call fsmount(2)."""
     return _check(_libc.syscall(NR_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), "fsmount")
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
-    """prctl(2) with up to two numbers."""
+    """Call prctl(2) with up to two numbers."""
     return _check(_libc.prctl(option, second, third, 0, 0), "prctl")
 
 
 def seccomp_filter(program: bytes, flags: int) -> None:
-    """seccomp(2), SECCOMP_SET_MODE_FILTER; `program` is an array of struct sock_filter."""
+    """Call seccomp(2), SECCOMP_SET_MODE_FILTER; `program` is an array of struct sock_filter."""
     fprog = sock_fprog(len(program) // 8, program)
     result = _libc.syscall(NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(fprog))
     _check(result, "seccomp")
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """capset(2) on the calling thread, with sets as bit masks."""
+    """Call capset(2) on the calling thread, with sets as bit masks."""
     header = cap_user_header_t(LINUX_CAPABILITY_VERSION_3, 0)
     low = 0xFFFFFFFF
     data = (cap_user_data_t * 2)(
@@ -274,7 +280,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def capget_permitted() -> int:
-    """capget(2): the permitted set of the calling thread, as a bit mask."""
+    """Call capget(2): the permitted set of the calling thread, as a bit mask."""
     header = cap_user_header_t(LINUX_CAPABILITY_VERSION_3, 0)
     data = (cap_user_data_t * 2)()
     _check(_libc.capget(ctypes.byref(header), data), "capget")
@@ -282,26 +288,26 @@ def capget_permitted() -> int:
 
 
 def sethostname(name: str) -> None:
-    """sethostname(2)."""
+    """Call sethostname(2)."""
     raw = name.encode()
     _check(_libc.sethostname(raw, len(raw)), "sethostname")
 
 
 def setdomainname(name: str) -> None:
-    """setdomainname(2)."""
+    """Call setdomainname(2)."""
     raw = name.encode()
     _check(_libc.setdomainname(raw, len(raw)), "setdomainname")
 
 
 def close_range(first: int, last: int) -> None:
-    """close_range(2): close every descriptor from `first` to `last`."""
+    """Call close_range(2): close every descriptor from `first` to `last`."""
     _check(
         _libc.syscall(NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0), "close_range"
     )
 
 
 def filesystem_type(fd: int) -> int:
-    """fstatfs(2): the magic number of the file system that a descriptor lies on."""
+    """Call fstatfs(2): the magic number of the file system that a descriptor lies on."""
     buffer = (ctypes.c_long * 32)()  # struct statfs is 120 bytes and begins with f_type
     _check(_libc.fstatfs(fd, buffer), "fstatfs")
     return buffer[0]
