@@ -1,0 +1,58 @@
+"""WASI's `filestat` record and the setting of its times."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from wasmimg_shim.wasi.errno import INVAL
+from wasmimg_shim.wasi.fdtable import file_type
+from wasmimg_shim.wasi.memory import Refused
+
+__all__ = ["pack", "set_times"]
+
+_FILESTAT = struct.Struct("<QQB7xQQQQQ")
+_ATIM, _ATIM_NOW, _MTIM, _MTIM_NOW = 1, 2, 4, 8
+_UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+_AT_EMPTY_PATH = 0x1000
+_NS = 1_000_000_000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class timespec(ctypes.Structure):  # noqa: N801 -- the C struct's name
+    """See time(7)."""
+
+    _fields_ = (("tv_sec", ctypes.c_int64), ("tv_nsec", ctypes.c_long))
+
+
+def pack(status: os.stat_result, kind: int | None = None) -> bytes:
+    """The 64 bytes of a `filestat`; `kind` where the descriptor knows better than the mode."""
+    return _FILESTAT.pack(
+        status.st_dev,
+        status.st_ino,
+        file_type(status.st_mode) if kind is None else kind,
+        status.st_nlink,
+        status.st_size,
+        *(max(0, ns) for ns in (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)),
+    )
+
+
+def set_times(host_fd: int, access: int, modification: int, flags: int) -> None:
+    """Set the times (ns since 1970) that the `fstflags` ask for, of a file or an O_PATH of one."""
+    if flags >> 4 or flags & 3 == 3 or flags & 12 == 12:  # noqa: PLR2004 -- both a time and now
+        raise Refused(INVAL)
+    times = (timespec * 2)(
+        _time(access, flags & _ATIM, flags & _ATIM_NOW),
+        _time(modification, flags & _MTIM, flags & _MTIM_NOW),
+    )
+    # An O_PATH descriptor can't be given to futimens(3), and /proc may not be there.
+    if _libc.utimensat(host_fd, b"", times, _AT_EMPTY_PATH) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _time(ns: int, given: int, now: int) -> timespec:
+    if now:
+        return timespec(0, _UTIME_NOW)
+    return timespec(*divmod(ns, _NS)) if given else timespec(0, _UTIME_OMIT)
