@@ -59,30 +59,41 @@ thread_local! {
 /// Looks at the sockets and timers and wakes the tasks concerned; if `idle`,
 /// sleeps until there is something. False if nothing is waited for.
 pub(crate) fn turn(idle: bool) -> bool {
-    let mut woken = Vec::new();
     let next = timers::next();
-    let timeout = if idle {
-        next.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    } else {
-        Some(Duration::ZERO)
+    // The clock is a host call as well: one a turn will do, and none without timers.
+    let now = next.map(|_| Instant::now());
+    let timeout = match (next, now) {
+        _ if !idle => Some(Duration::ZERO),
+        (Some(deadline), Some(now)) => Some(deadline.saturating_duration_since(now)),
+        _ => None,
     };
-    let polled = REACTOR.with_borrow_mut(|reactor| reactor.poll(timeout, &mut woken));
-    if next.is_some() {
-        timers::expire(Instant::now(), &mut woken);
+    let mut woken = Vec::new();
+    let waits = REACTOR.with_borrow_mut(|reactor| {
+        reactor.drop_unwanted();
+        let waits = !reactor.owners.is_empty();
+        if waits || timeout.is_some() {
+            reactor.poll(timeout, &mut woken);
+        }
+        waits
+    });
+    if let Some(now) = now {
+        // After sockets were ready, what has fallen due meanwhile can wait for the next turn.
+        let now = if woken.is_empty() {
+            Instant::now()
+        } else {
+            now
+        };
+        timers::expire(now, &mut woken);
     }
     // Wakers may run anybody's code: nothing is borrowed by now.
     for waker in woken {
         waker.wake();
     }
-    polled || next.is_some()
+    waits || next.is_some()
 }
 
 impl Reactor {
-    fn poll(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> bool {
-        self.drop_unwanted();
-        if self.owners.is_empty() && timeout.is_none() {
-            return false;
-        }
+    fn poll(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) {
         self.ready.clear();
         self.poll_set
             .wait(timeout, &mut self.ready)
@@ -97,7 +108,6 @@ impl Reactor {
             woken.append(&mut side.wakers.borrow_mut());
             self.fired.push((Rc::clone(shared), *interest));
         }
-        !self.owners.is_empty()
     }
 
     fn drop_unwanted(&mut self) {

@@ -9,6 +9,10 @@ use std::time::{Duration, SystemTime};
 use crate::validators::Validators;
 
 const INDEX: &str = "index.html";
+/// A name's bytes on every file system in use.
+const MAX_NAME: usize = 255;
+/// The system's limit is 4096, with the folder's own path.
+const MAX_PATH: usize = 3072;
 /// Files that claim to be older come from an archive made reproducibly, all
 /// with the same time: 1980, the earliest that every archive format can tell.
 const OLDEST_TIME: Duration = Duration::from_secs(315_532_800);
@@ -55,6 +59,10 @@ impl Site {
     ///
     /// Those of the host that are nobody's answer.
     pub(crate) fn find(&self, relative: &str, folder: bool) -> io::Result<Found> {
+        let long = relative.split('/').any(|part| part.len() > MAX_NAME);
+        if long || relative.len() > MAX_PATH {
+            return Ok(Found::Missing);
+        }
         let mut path = format!("{}/{relative}", self.root);
         match self.look(&mut path, folder) {
             Ok(found) => Ok(found),
@@ -141,10 +149,9 @@ fn missing(error: io::Error) -> io::Result<Found> {
         return Ok(Found::Missing);
     }
     match error.kind() {
-        io::ErrorKind::NotFound
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::InvalidFilename
-        | io::ErrorKind::InvalidInput => Ok(Found::Missing),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
+            Ok(Found::Missing)
+        }
         io::ErrorKind::PermissionDenied => Ok(Found::Forbidden),
         _ => Err(error),
     }

@@ -221,8 +221,9 @@ fn what_is_not_there_or_not_allowed_is_answered_shortly() {
     ] {
         server.get(target).is(404, "404 Not Found\n");
     }
-    let long = format!("/{}", "x".repeat(5000));
-    server.get(&long).is(404, "404 Not Found\n");
+    for long in ["/x".repeat(5000), format!("/{}", "x".repeat(5000))] {
+        server.get(&long).is(404, "404 Not Found\n");
+    }
     for method in ["POST", "DELETE", "OPTIONS", "BREW"] {
         let refused = server.send(method, "/", &[]);
         refused.is(405, "405 Method Not Allowed\n");

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 
 use super::abi::{self, AddrInfo, Errno, SockAddr};
+use super::wasip1::len;
 
 /// Addresses taken from one lookup.
 const MAX_RESULTS: usize = 16;
@@ -83,10 +84,10 @@ fn slots() -> Vec<Slot> {
     let mut next = ptr::null_mut();
     for slot in slots.iter_mut().rev() {
         slot.address.data = slot.data.as_mut_ptr();
-        slot.address.data_len = DATA_LEN as u32;
+        slot.address.data_len = len(DATA_LEN);
         slot.info.addr = &raw mut slot.address;
         slot.info.canonical = slot.canonical.as_mut_ptr();
-        slot.info.canonical_len = CANONICAL_LEN as u32;
+        slot.info.canonical_len = len(CANONICAL_LEN);
         slot.info.next = next;
         next = &raw mut slot.info;
     }
@@ -104,12 +105,12 @@ fn lookup(host: &str, port: u16, family: u8) -> Result<Vec<SocketAddr>, Errno> {
     let errno = unsafe {
         abi::sock_getaddrinfo(
             node.as_ptr(),
-            node.len() as u32,
+            len(node.len()),
             service.as_ptr(),
-            service.len() as u32,
+            len(service.len()),
             &raw const hints,
             &raw mut first,
-            MAX_RESULTS as u32,
+            len(MAX_RESULTS),
             &raw mut found,
         )
     };

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::abi::{self, Address, Buffer, ConstBuffer, Errno, Fd};
 use super::{Family, Kind};
@@ -24,7 +24,7 @@ fn error(errno: Errno) -> io::Error {
 }
 
 pub(super) fn number(fd: BorrowedFd<'_>) -> Fd {
-    fd.as_raw_fd().cast_unsigned()
+    Fd::from_ne_bytes(fd.as_raw_fd().to_ne_bytes())
 }
 
 fn owned(fd: Fd) -> OwnedFd {
@@ -55,7 +55,7 @@ pub(crate) fn socket(family: Family, kind: Kind) -> io::Result<OwnedFd> {
 }
 
 fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
-    let fd = fd.as_raw_fd().cast_unsigned();
+    let fd = number(fd.as_fd());
     // SAFETY: takes no pointers.
     check(unsafe { abi::fd_fdstat_set_flags(fd, abi::FDFLAGS_NONBLOCK) })
 }
