@@ -18,7 +18,7 @@ from wasmimg_images.errors import HostError
 from wasmimg_shim.compilation import Compilation, compile_child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from wasmimg_shim.engine import Engine
 
@@ -79,7 +79,7 @@ def _ours_alone(status: os.stat_result, kind: int) -> bool:
 
 
 @contextmanager
-def _private_folder(path: str) -> Iterator[int]:
+def _private_folder(path: str) -> Generator[int]:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not _ours_alone(os.fstat(folder), stat.S_IFDIR):

@@ -41,15 +41,15 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> tuple[str, Guest]:
     env: list[str] = []
     preopens: list[Preopen] = []
-    function = None
+    function: str | None = None
     while argv and argv[0].startswith("--"):
         match argv:
             case ["--env", entry, *rest]:
                 env.append(entry if "=" in entry else f"{entry}={os.environ.get(entry, '')}")
             case ["--dir", mapping, *rest]:
                 preopens.append(_preopen(mapping))
-            case ["--call", function, *rest]:
-                pass
+            case ["--call", name, *rest]:
+                function = name
             case _:
                 raise InvalidInput(f"unknown option {argv[0]}", hint="see the module's docstring")
         argv = rest

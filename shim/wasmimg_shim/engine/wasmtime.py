@@ -35,8 +35,8 @@ SETTINGS = "cranelift-speed,serial,stack-8M,no-threads,no-memory64,1"
 ABORTED = 134
 _COMPONENT = b"\0asm\r\0\1\0"
 _LETTERS = {"i32": "i", "i64": "I", "f32": "f", "f64": "F"}
-# function objects of our own: the bindings fix the argument types of theirs
-_library = ctypes.CDLL(ffi.dll._name)  # noqa: SLF001 -- the path that the bindings loaded
+# function objects of our own, since the bindings fix the argument types of theirs
+_library = ctypes.CDLL(str(ffi.filename))
 _define = _library["wasmtime_linker_define_func_unchecked"]
 _define.restype = ctypes.c_void_p
 _define.argtypes = (
@@ -109,7 +109,7 @@ class WasmtimeInstance:
         self._guest = guest
         self._store = wasmtime.Store(engine)
         self._linker = wasmtime.Linker(engine)
-        self._callbacks: list[Callback] = []
+        self._callbacks: list[object] = []
         self._memory: wasmtime.Memory | None = None
         self._ending: BaseException | None = None
         self._world = World(guest, self._take_memory)
@@ -164,7 +164,8 @@ class WasmtimeInstance:
     def _trap(self, ending: BaseException) -> int:
         self._ending = ending
         message = str(ending).encode() or b"ended by the host"
-        return _trap_new(message, len(message))
+        trap: int = _trap_new(message, len(message))
+        return trap
 
     def _define(self, wanted: wasmtime.ImportType) -> None:
         name = wanted.name or ""
@@ -195,7 +196,8 @@ def _entry(module: wasmtime.Module, function: str | None) -> list[str]:
     """The exports to call, in order; InvalidInput names the one that is missing."""
     exports = {export.name: export.type for export in module.exports}
     if function is None:
-        names = [name for name in ("_start", "_initialize") if name in exports][:1]
+        commands: tuple[str, ...] = ("_start", "_initialize")
+        names = [name for name in commands if name in exports][:1]
         if not names:
             raise InvalidInput(
                 "the module exports neither _start nor _initialize",
@@ -233,7 +235,7 @@ def _report(reason: str, error: Exception, args: tuple[str, ...]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """wasmtime's message without its own backtrace."""
+    """The engine's message without its own backtrace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "Caused by:" in lines:
         lines = lines[lines.index("Caused by:") + 1 :]

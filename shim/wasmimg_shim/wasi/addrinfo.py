@@ -122,8 +122,8 @@ class Addrinfo:
     def _addresses(self, name: str, hints: _Hints) -> list[Address]:
         families = hints.families()
         if not name:
-            wildcard = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
-            loopback = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+            wildcard: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+            loopback: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
             texts = wildcard if hints.flags & _PASSIVE else loopback
             return [Address(family, texts[family]) for family in families]
         for family in (socket.AF_INET, socket.AF_INET6):

@@ -204,4 +204,4 @@ def _mount_of(fd: int) -> int:
     if _libc.statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return int.from_bytes(buffer[_MNT_ID_AT : _MNT_ID_AT + 8], "little")
+    return int.from_bytes(buffer.raw[_MNT_ID_AT : _MNT_ID_AT + 8], "little")

@@ -24,16 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "bind"]
 
-if TYPE_CHECKING:
-    Callback = Any
-else:
-    Callback = ctypes.CFUNCTYPE(
-        ctypes.c_size_t,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-        ctypes.POINTER(ctypes.c_uint32),
-        ctypes.c_size_t,
-    )
+Callback: Any = ctypes.CFUNCTYPE(
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.POINTER(ctypes.c_uint32),
+    ctypes.c_size_t,
+)
 #: 32-bit words a slot has
 _WORDS = 4
 _SOURCE = """
@@ -66,7 +63,7 @@ def _maker(parameters: str, *, returns: bool) -> Callable[..., Callable[..., int
     return namespace["make"]
 
 
-def bind(function: Function, trap: Callable[[BaseException], int]) -> Callback:
+def bind(function: Function, trap: Callable[[BaseException], int]) -> object:
     """Make the callback; `trap` turns what is no errno into the engine's trap, as an address.
 
     The caller keeps the callback alive for as long as the engine may call it.

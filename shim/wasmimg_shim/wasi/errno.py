@@ -95,12 +95,12 @@ AISERVICE = 85
 AISOCKTYPE = 86
 AISYSTEM = 87
 
-_SAME_NAME = {
+_SAME_NAME: dict[int, int] = {
     getattr(linux, f"E{'2BIG' if name == 'TOOBIG' else name}"): number
     for name, number in list(globals().items())
     if name.isupper() and number and number < NOTCAPABLE
 }
-_OTHER_NAME = {
+_OTHER_NAME: dict[int, int] = {
     linux.EPFNOSUPPORT: AFNOSUPPORT,
     linux.ESOCKTNOSUPPORT: PROTONOSUPPORT,
     linux.EHOSTDOWN: HOSTUNREACH,
@@ -112,7 +112,7 @@ _OTHER_NAME = {
     linux.ECANCELED: CANCELED,
 }
 #: Linux's number to WASI's; what is in neither table is an input/output error
-FROM_LINUX = _OTHER_NAME | _SAME_NAME
+FROM_LINUX: dict[int, int] = _OTHER_NAME | _SAME_NAME
 
 
 def from_linux(number: int | None) -> int:

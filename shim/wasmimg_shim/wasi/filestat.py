@@ -17,13 +17,9 @@ _ATIM, _ATIM_NOW, _MTIM, _MTIM_NOW = 1, 2, 4, 8
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 _AT_EMPTY_PATH = 0x1000
 _NS = 1_000_000_000
+#: two `struct timespec` of a 64-bit machine
+_TIMESPECS = struct.Struct("=qqqq")
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class timespec(ctypes.Structure):  # noqa: N801 -- the C struct's name
-    """See time(7)."""
-
-    _fields_ = (("tv_sec", ctypes.c_int64), ("tv_nsec", ctypes.c_long))
 
 
 def pack(status: os.stat_result, kind: int | None = None) -> bytes:
@@ -42,9 +38,9 @@ def set_times(host_fd: int, access: int, modification: int, flags: int) -> None:
     """Set the times (ns since 1970) that the `fstflags` ask for, of a file or an O_PATH of one."""
     if flags >> 4 or flags & 3 == 3 or flags & 12 == 12:  # noqa: PLR2004 -- both a time and now
         raise Refused(INVAL)
-    times = (timespec * 2)(
-        _time(access, flags & _ATIM, flags & _ATIM_NOW),
-        _time(modification, flags & _MTIM, flags & _MTIM_NOW),
+    times = _TIMESPECS.pack(
+        *_time(access, flags & _ATIM, flags & _ATIM_NOW),
+        *_time(modification, flags & _MTIM, flags & _MTIM_NOW),
     )
     # An O_PATH descriptor can't be given to futimens(3), and /proc may not be there.
     if _libc.utimensat(host_fd, b"", times, _AT_EMPTY_PATH) < 0:
@@ -52,7 +48,7 @@ def set_times(host_fd: int, access: int, modification: int, flags: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _time(ns: int, given: int, now: int) -> timespec:
+def _time(ns: int, given: int, now: int) -> tuple[int, int]:
     if now:
-        return timespec(0, _UTIME_NOW)
-    return timespec(*divmod(ns, _NS)) if given else timespec(0, _UTIME_OMIT)
+        return 0, _UTIME_NOW
+    return divmod(ns, _NS) if given else (0, _UTIME_OMIT)

@@ -21,7 +21,7 @@ from wasmimg_shim.wasi.function import host
 from wasmimg_shim.wasi.memory import Memory, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from wasmimg_shim.wasi.signalfile import SignalFile
 
@@ -198,7 +198,7 @@ class Paths:
         return checked(self._memory.read(address, length))
 
     @contextmanager
-    def _parent(self, fd: int, needed: int, path: int, length: int) -> Iterator[tuple[int, bytes]]:
+    def _parent(self, fd: int, needed: int, path: int, length: int) -> Generator[tuple[int, bytes]]:
         folder = self._folder(fd, needed)
         name = self._path(path, length)
         if self._signals.is_at(folder.guest_path, name):
@@ -210,7 +210,7 @@ class Paths:
             os.close(parent)
 
     @contextmanager
-    def _opened(self, folder: Descriptor, path: int, length: int, flags: int) -> Iterator[int]:
+    def _opened(self, folder: Descriptor, path: int, length: int, flags: int) -> Generator[int]:
         found = self._beneath.open(folder.host, self._path(path, length), flags)
         try:
             yield found

@@ -16,7 +16,7 @@ from wasmimg_shim.wasi.errno import ADDRNOTAVAIL, INVAL, NOMEM, NOSYS, NOTSOCK
 from wasmimg_shim.wasi.memory import Memory, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from wasmimg_shim.wasi.fdtable import FdTable
 
@@ -119,7 +119,7 @@ def put_v2(memory: Memory, found: Address, address: int, port: int) -> None:
 
 
 @contextmanager
-def socket_of(table: FdTable, fd: int) -> Iterator[socket.socket]:
+def socket_of(table: FdTable, fd: int) -> Generator[socket.socket]:
     """Borrow the host's socket behind a descriptor; Refused(NOTSOCK) if it is none."""
     descriptor = table.get(fd)
     kinds = {
