@@ -6,6 +6,7 @@ Constants are those of linux/mount.h, linux/openat2.h, linux/prctl.h, linux/sche
 and linux/fcntl.h; numbers above 423 are the same on every architecture.
 """
 
+# ruff: noqa: D402 - the manual's name of a call, mount(2), looks like a signature
 from __future__ import annotations
 
 import contextlib
@@ -159,17 +160,17 @@ def _check(result: int, call: str, path: str | None = None) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Call unshare(2)."""
+    """unshare(2)."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def setns(fd: int, flags: int, path: str | None = None) -> None:
-    """Call setns(2); `path` is only for the error message."""
+    """setns(2); `path` is only for the error message."""
     _check(_libc.setns(fd, flags), "setns", path)
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    """Call mount(2), for what the newer calls can't do: propagation, and options beyond 255 bytes."""
+    """mount(2), for what the newer calls can't do: propagation, and options beyond 255 bytes."""
     result = _libc.mount(
         os.fsencode(source), os.fsencode(target), kind.encode(), flags, os.fsencode(data)
     )
@@ -177,17 +178,17 @@ def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
 
 
 def umount2(target: str, flags: int) -> None:
-    """Call umount2(2)."""
+    """umount2(2)."""
     _check(_libc.umount2(os.fsencode(target), flags), "umount", target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """Call pivot_root(2)."""
+    """pivot_root(2)."""
     _check(_libc.pivot_root(os.fsencode(new_root), os.fsencode(put_old)), "pivot_root", new_root)
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
-    """Call openat2(2); the descriptor is closed on exec."""
+    """openat2(2); the descriptor is closed on exec."""
     how = open_how(flags | os.O_CLOEXEC, 0, resolve)
     result = _libc.syscall(
         NR_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
@@ -196,13 +197,13 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
 
 
 def open_tree(directory: int, path: str, flags: int) -> int:
-    """Call open_tree(2)."""
+    """open_tree(2)."""
     result = _libc.syscall(NR_OPEN_TREE, directory, os.fsencode(path), flags | OPEN_TREE_CLOEXEC)
     return _check(result, "open_tree", path)
 
 
 def move_mount(mount_fd: int, target_fd: int, path: str | None = None) -> None:
-    """Call move_mount(2) from a mount to a place that are both given by descriptor."""
+    """move_mount(2) from a mount to a place that are both given by descriptor."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     _check(_libc.syscall(NR_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags), "move_mount", path)
 
@@ -210,7 +211,7 @@ def move_mount(mount_fd: int, target_fd: int, path: str | None = None) -> None:
 def mount_setattr(
     mount_fd: int, flags: int, attr_set: int, attr_clr: int = 0, propagation: int = 0
 ) -> None:
-    """Call mount_setattr(2) on the mount that the descriptor stands for."""
+    """mount_setattr(2) on the mount that the descriptor stands for."""
     attributes = mount_attr(attr_set, attr_clr, propagation, 0)
     result = _libc.syscall(
         NR_MOUNT_SETATTR,
@@ -224,12 +225,12 @@ def mount_setattr(
 
 
 def fsopen(kind: str) -> int:
-    """Call fsopen(2)."""
+    """fsopen(2)."""
     return _check(_libc.syscall(NR_FSOPEN, kind.encode(), FSOPEN_CLOEXEC), "fsopen", kind)
 
 
 def fsconfig(context: int, command: int, key: str | None = None, value: str | None = None) -> None:
-    """Call fsconfig(2); what the file system itself has to say is in the error."""
+    """fsconfig(2); what the file system itself has to say is in the error."""
     result = _libc.syscall(
         NR_FSCONFIG,
         context,
@@ -252,24 +253,24 @@ def _fs_messages(context: int) -> str:
 
 
 def fsmount(context: int, attributes: int) -> int:
-    """Call fsmount(2)."""
+    """fsmount(2)."""
     return _check(_libc.syscall(NR_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), "fsmount")
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
-    """Call prctl(2) with up to two numbers."""
+    """prctl(2) with up to two numbers."""
     return _check(_libc.prctl(option, second, third, 0, 0), "prctl")
 
 
 def seccomp_filter(program: bytes, flags: int) -> None:
-    """Call seccomp(2), SECCOMP_SET_MODE_FILTER; `program` is an array of struct sock_filter."""
+    """seccomp(2), SECCOMP_SET_MODE_FILTER; `program` is an array of struct sock_filter."""
     fprog = sock_fprog(len(program) // 8, program)
     result = _libc.syscall(NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(fprog))
     _check(result, "seccomp")
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """Call capset(2) on the calling thread, with sets as bit masks."""
+    """capset(2) on the calling thread, with sets as bit masks."""
     header = cap_user_header_t(LINUX_CAPABILITY_VERSION_3, 0)
     low = 0xFFFFFFFF
     data = (cap_user_data_t * 2)(
@@ -280,7 +281,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def capget_permitted() -> int:
-    """Call capget(2): the permitted set of the calling thread, as a bit mask."""
+    """capget(2): the permitted set of the calling thread, as a bit mask."""
     header = cap_user_header_t(LINUX_CAPABILITY_VERSION_3, 0)
     data = (cap_user_data_t * 2)()
     _check(_libc.capget(ctypes.byref(header), data), "capget")
@@ -288,26 +289,26 @@ def capget_permitted() -> int:
 
 
 def sethostname(name: str) -> None:
-    """Call sethostname(2)."""
+    """sethostname(2)."""
     raw = name.encode()
     _check(_libc.sethostname(raw, len(raw)), "sethostname")
 
 
 def setdomainname(name: str) -> None:
-    """Call setdomainname(2)."""
+    """setdomainname(2)."""
     raw = name.encode()
     _check(_libc.setdomainname(raw, len(raw)), "setdomainname")
 
 
 def close_range(first: int, last: int) -> None:
-    """Call close_range(2): close every descriptor from `first` to `last`."""
+    """close_range(2): close every descriptor from `first` to `last`."""
     _check(
         _libc.syscall(NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0), "close_range"
     )
 
 
 def filesystem_type(fd: int) -> int:
-    """Call fstatfs(2): the magic number of the file system that a descriptor lies on."""
+    """fstatfs(2): the magic number of the file system that a descriptor lies on."""
     buffer = (ctypes.c_long * 32)()  # struct statfs is 120 bytes and begins with f_type
     _check(_libc.fstatfs(fd, buffer), "fstatfs")
     return buffer[0]
