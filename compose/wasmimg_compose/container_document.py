@@ -42,7 +42,7 @@ def read_spec(fields: Fields) -> ContainerSpec:
         extra_hosts=fields.pairs("extra_hosts"),
         limits=_limits(fields.object("limits")),
         restart=_restart(fields.object("restart")),
-        healthcheck=_healthcheck(fields.object_or_none("healthcheck")),
+        healthcheck=read_healthcheck(fields.object_or_none("healthcheck")),
         stop_signal=fields.text_or_none("stop_signal"),
         stop_grace=fields.number("stop_grace"),
         read_only=fields.flag("read_only"),
@@ -89,7 +89,8 @@ def _restart(fields: Fields) -> RestartPolicy:
     return RestartPolicy(fields.choice("name", get_args(RestartName)), fields.integer("maximum"))
 
 
-def _healthcheck(fields: Fields | None) -> Healthcheck | None:
+def read_healthcheck(fields: Fields | None) -> Healthcheck | None:
+    """Read a health check, None where there is none."""
     if fields is None:
         return None
     return Healthcheck(

@@ -18,13 +18,27 @@ Networks and volumes are made before the containers that use them: `network.netw
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from typing import TYPE_CHECKING
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from wasmimg_compose import creation, recovery, starting, supervision, teardown
+from wasmimg_compose.record import Records
+from wasmimg_images.errors import HostError, InvalidInput, NotFound, RunError
+from wasmimg_shim import client
 
 if TYPE_CHECKING:
     from wasmimg_compose.container import ContainerSpec
     from wasmimg_compose.record import Record
     from wasmimg_images.home import Home
+
+#: Seconds between looks at a record that somebody else changes; doubles up to the second.
+SHORTEST_LOOK: Final = 0.005
+LONGEST_LOOK: Final = 0.1
+#: Seconds that SIGKILL may take.
+PATIENCE: Final = 10.0
 
 
 class Condition(enum.Enum):
@@ -40,31 +54,113 @@ def create(home: Home, spec: ContainerSpec) -> Record:
 
     NotFound without the image, InvalidInput for a name that is taken or a value that can't be.
     """
-    raise NotImplementedError
+    recovery.recover(home)
+    return creation.create(home, spec)
 
 
-def start(home: Home, name: str) -> Record:
+def start(home: Home, name: str, stdio: starting.Stdio | None = None) -> Record:
     """Start a created or exited container and hand it to its project's supervisor.
 
     HostError (a port in use, a tool missing), CannotInvoke, CommandNotFound, RunError; nothing of
     the attempt is left then. A running container is left as it is.
     """
-    raise NotImplementedError
+    records = Records.of(home)
+    identity = inspect(home, name).id
+    with records.lock(identity):
+        record = records.load(identity)
+        if record.state == "running":
+            return record
+        try:
+            started = starting.start(home, record, stdio)
+        except BaseException as error:
+            teardown.undo_start(home, records.load(identity), str(error))
+            if isinstance(error, client.ShimGone | TimeoutError):
+                raise RunError(f"container {record.name}: {error}") from error
+            raise
+    supervision.hand_over(home, started)
+    return started.record
 
 
 def stop(home: Home, name: str, *, grace: float | None = None) -> Record:
-    """Send the stop signal, SIGKILL after `grace` seconds, and reap; it is not restarted."""
-    raise NotImplementedError
+    """Send the stop signal, SIGKILL after `grace` seconds, and reap; it is not restarted.
+
+    Nothing happens to a container that does not run.
+    """
+    record = _unwanted(home, inspect(home, name))
+    if record.state != "running":
+        return record
+    patience = record.spec.stop_grace if grace is None else grace
+    return _end(home, record, record.stop_signal, patience)
 
 
-def kill(home: Home, name: str, signal: int) -> None:
-    """Send a signal to the container's first process; InvalidInput if it does not run."""
-    raise NotImplementedError
+def _unwanted(home: Home, record: Record) -> Record:
+    """Note that the user wants it stopped, before it ends: its supervisor goes by that."""
+    records = Records.of(home)
+    with records.lock(record.id):
+        record = records.load(record.id)
+        if record.wanted == "running":
+            record = records.save(record._replace(wanted="stopped"))
+        return record
+
+
+def _end(home: Home, record: Record, number: int, patience: float) -> Record:
+    """Signal a running container until it has ended, and record that, if its supervisor has not."""
+    ended: client.Exit | None = None
+    with contextlib.suppress(client.ShimGone, client.RpcError):
+        waiting = client.PendingWait(record.shim, record.id)
+        with contextlib.closing(waiting):
+            _signal(record, number)
+            try:
+                ended = waiting.result(patience)
+            except TimeoutError:
+                _signal(record, signal.SIGKILL)
+                try:
+                    ended = waiting.result(PATIENCE)
+                except TimeoutError:
+                    raise HostError(f"container {record.name} does not die of SIGKILL") from None
+    return _reap(home, record, ended)
+
+
+def _reap(home: Home, seen: Record, ended: client.Exit | None) -> Record:
+    records = Records.of(home)
+    try:
+        with records.lock(seen.id):
+            record = records.load(seen.id)
+            if record.state == "running" and record.started_at == seen.started_at:
+                return teardown.finish(home, record, ended)
+            return record
+    except NotFound:  # its supervisor has removed it (--rm)
+        return seen._replace(state="exited", exit_code=ended.status if ended else 0)
+
+
+def _signal(record: Record, number: int) -> None:
+    with contextlib.closing(client.connect(record.shim)) as task:
+        try:
+            task.kill(record.id, number)
+        except client.RpcError as error:
+            if error.code != client.Code.NOT_FOUND:
+                raise
+
+
+def kill(home: Home, name: str, number: int) -> None:
+    """Send a signal to the container's first process; InvalidInput if it does not run.
+
+    A container killed by SIGKILL or its stop signal is not restarted.
+    """
+    record = inspect(home, name)
+    if record.state != "running":
+        raise InvalidInput(f"container {record.name} is not running")
+    if number in {signal.SIGKILL, record.stop_signal}:
+        record = _unwanted(home, record)
+    try:
+        _signal(record, number)
+    except (client.RpcError, client.ShimGone) as error:
+        raise RunError(f"container {record.name}: {error}") from error
 
 
 def wait(home: Home, name: str) -> int:
     """Wait until it has ended and give its exit code; at once if it does not run."""
-    raise NotImplementedError
+    return wait_for(home, name, Condition.EXITED).exit_code
 
 
 def wait_for(
@@ -72,22 +168,74 @@ def wait_for(
 ) -> Record:
     """Wait until the condition holds, and give the record as it is then.
 
-    RunError when it can't hold any more (it ended, it turned unhealthy); HostError after
-    `timeout` seconds.
+    RUNNING and HEALTHY are the same for a container without a health check. RunError when it can't
+    hold any more (it ended, it turned unhealthy); HostError after `timeout` seconds.
     """
-    raise NotImplementedError
+    record = inspect(home, name)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = SHORTEST_LOOK
+    while not _holds(record, condition):
+        if deadline is not None and time.monotonic() > deadline:
+            raise HostError(
+                f"container {record.name} is not {condition.value} after {timeout:g} s",
+                hint=f"`wasmimg logs {record.name}` may say why",
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_LOOK)
+        try:
+            record = Records.of(home).load(record.id)
+        except NotFound:  # removed as it ended (--rm)
+            record = record._replace(state="exited")
+    return record
+
+
+def _holds(record: Record, condition: Condition) -> bool:
+    """Tell whether a condition holds; RunError if it can't any more."""
+    over = record.state in {"created", "exited"} and not recovery.needs_supervisor(record)
+    if condition is Condition.EXITED:
+        return over
+    if over or record.state == "removing":
+        raise RunError(
+            f"container {record.name} ended with exit code {record.exit_code}",
+            hint=f"`wasmimg logs {record.name}` may say why",
+        )
+    if condition is Condition.HEALTHY and record.health == "unhealthy":
+        raise RunError(
+            f"container {record.name} is unhealthy",
+            hint=f"`wasmimg logs {record.name}` may say why",
+        )
+    healthy = record.health in {"none", "healthy"}
+    return record.state == "running" and (condition is Condition.RUNNING or healthy)
 
 
 def remove(home: Home, name: str, *, force: bool = False, volumes: bool = False) -> None:
     """Remove a container; a running one only by `force`. `volumes`: its anonymous ones too."""
-    raise NotImplementedError
+    record = inspect(home, name)
+    if record.state == "running":
+        if not force:
+            raise InvalidInput(
+                f"container {record.name} is running", hint="stop it first, or use -f"
+            )
+        record = _end(home, _unwanted(home, record), signal.SIGKILL, PATIENCE)
+    records = Records.of(home)
+    with contextlib.suppress(NotFound), records.lock(record.id):
+        record = records.load(record.id)
+        if record.state == "running":
+            raise RunError(f"container {record.name} was started again meanwhile")
+        teardown.discard(home, record, volumes=volumes or record.spec.auto_remove)
 
 
 def inspect(home: Home, name: str) -> Record:
     """Look a container up; NotFound."""
-    raise NotImplementedError
+    recovery.recover(home)
+    return Records.of(home).find(name)
 
 
 def containers(home: Home, *, project: str | None = None) -> list[Record]:
     """List the containers, oldest first, those that ended included."""
-    raise NotImplementedError
+    recovery.recover(home)
+    return [
+        record
+        for record in Records.of(home).all()
+        if project is None or record.spec.project == project
+    ]

@@ -14,7 +14,7 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
-from wasmimg_compose.container_document import read_port, read_spec
+from wasmimg_compose.container_document import read_healthcheck, read_port, read_spec
 from wasmimg_compose.fields import Fields, plain
 from wasmimg_images.errors import InvalidInput, NotFound
 
@@ -22,14 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from wasmimg_compose.container import ContainerSpec, Port
+    from wasmimg_compose.container import ContainerSpec, Healthcheck, Port
     from wasmimg_images.home import Home
 
-#: creating, starting and removing are journal entries: nobody holds the lock and it still says so
-#: means that whoever did it was killed.
-State = Literal["creating", "created", "starting", "running", "exited", "removing"]
+#: starting and removing are journal entries: where nobody holds the lock, who wrote it was killed.
+State = Literal["created", "starting", "running", "exited", "removing"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
 SHORT_ID: Final = 12
+
+
+class Stored(NamedTuple):
+    """The manifest in the store that a container was made of, and its platform."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str
 
 
 class Endpoint(NamedTuple):
@@ -44,20 +52,26 @@ class Endpoint(NamedTuple):
     names: tuple[str, ...]
 
 
+class AnonymousVolume(NamedTuple):
+    """A volume that the image asks for and nobody named; it goes with `rm -v` or `--rm`."""
+
+    name: str
+    target: str
+
+
 class Record(NamedTuple):
     """One container. Times are seconds since the epoch, 0 for never; `wanted` is what the user asked.
 
-    `image` is the digest that the spec's reference meant when the container was created. `ports`
-    are the spec's with the host's ports filled in, known from the first start on.
+    `image` is what the spec's reference meant when the container was created. `ports` are the
+    spec's with the host's ports filled in while it runs, `healthcheck` the spec's or the image's.
     """
 
     id: str
     name: str
     spec: ContainerSpec
-    image: str
-    platform: str
+    image: Stored
     created_at: float
-    state: State = "creating"
+    state: State = "created"
     wanted: Literal["running", "stopped"] = "stopped"
     pid: int = 0
     exit_code: int = 0
@@ -68,8 +82,10 @@ class Record(NamedTuple):
     health: Health = "none"
     ports: tuple[Port, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
-    volumes: tuple[str, ...] = ()
+    volumes: tuple[AnonymousVolume, ...] = ()
     shim: str = ""
+    healthcheck: Healthcheck | None = None
+    stop_signal: int = 15
 
     @property
     def short_id(self) -> str:
@@ -84,7 +100,7 @@ class Record(NamedTuple):
     @property
     def is_half_made(self) -> bool:
         """Whether somebody was about to change it: seen under the lock, that somebody is dead."""
-        return self.state in {"creating", "starting", "removing"}
+        return self.state in {"starting", "removing"}
 
 
 def new_id() -> str:
@@ -197,8 +213,7 @@ def read_record(fields: Fields) -> Record:
         id=fields.text("id"),
         name=fields.text("name"),
         spec=read_spec(fields.object("spec")),
-        image=fields.text("image"),
-        platform=fields.text("platform"),
+        image=_stored(fields.object("image")),
         created_at=fields.number("created_at"),
         state=fields.choice("state", get_args(State)),
         wanted="running" if fields.text("wanted") == "running" else "stopped",
@@ -211,8 +226,22 @@ def read_record(fields: Fields) -> Record:
         health=fields.choice("health", get_args(Health)),
         ports=tuple(read_port(port) for port in fields.objects("ports")),
         endpoints=tuple(_endpoint(endpoint) for endpoint in fields.objects("endpoints")),
-        volumes=fields.texts("volumes"),
+        volumes=tuple(
+            AnonymousVolume(volume.text("name"), volume.text("target"))
+            for volume in fields.objects("volumes")
+        ),
         shim=fields.text("shim"),
+        healthcheck=read_healthcheck(fields.object_or_none("healthcheck")),
+        stop_signal=fields.integer("stop_signal"),
+    )
+
+
+def _stored(fields: Fields) -> Stored:
+    return Stored(
+        fields.text("media_type"),
+        fields.text("digest"),
+        fields.integer("size"),
+        fields.text("platform"),
     )
 
 

@@ -1,0 +1,181 @@
+"""One probe of a container's health, under way: waited for by its descriptor, never blocking.
+
+`wasmimg-probe http|tcp …` is built in: a child of the supervisor asks from inside the container's
+network namespace, so an image without a shell or a single Linux program can have a health check.
+Anything else is a program of a Linux container, run in it by its shim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shlex
+import signal
+import socket
+import urllib.parse
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+
+from wasmimg_compose import kernel
+from wasmimg_images.errors import InvalidInput
+from wasmimg_shim import client
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wasmimg_compose.container import Healthcheck
+
+BUILT_IN: Final = "wasmimg-probe"
+#: http answers from here on say that the service is not well.
+BAD_STATUS: Final = 400
+SHELL: Final = ("/bin/sh", "-c")
+
+
+class Probe(Protocol):
+    """A probe under way."""
+
+    def fileno(self) -> int:
+        """Give the descriptor that turns readable once the answer is there."""
+        ...
+
+    def passed(self) -> bool:
+        """Tell the answer, and end the probe."""
+        ...
+
+    def abandon(self) -> None:
+        """End the probe without an answer."""
+        ...
+
+
+def command(check: Healthcheck) -> list[str]:
+    """Read the words to run; the built-in probe in CMD-SHELL form needs no shell. InvalidInput."""
+    match check.test:
+        case ("CMD", *words) if words:
+            return words
+        case ("CMD-SHELL", line):
+            words = shlex.split(line)
+            # `|| exit 1` is how Compose files end such lines by habit, and changes nothing here.
+            if words[-3:] == ["||", "exit", "1"]:
+                words = words[:-3]
+            return words if words[:1] == [BUILT_IN] else [*SHELL, line]
+        case _:
+            raise InvalidInput(
+                f"health check {' '.join(check.test)!r}: CMD or CMD-SHELL is missing"
+            )
+
+
+class BuiltInProbe:
+    """`wasmimg-probe http URL` or `wasmimg-probe tcp [HOST:]PORT`, in a child process."""
+
+    def __init__(self, words: list[str], namespace: Path | None, timeout: float) -> None:
+        self._child = os.fork()
+        if self._child == 0:
+            _ask(words, namespace, timeout)
+        self._handle = os.pidfd_open(self._child)
+
+    def fileno(self) -> int:
+        """Give the child's pidfd."""
+        return self._handle
+
+    def passed(self) -> bool:
+        """Tell whether the child ended with 0."""
+        return self._reap() == 0
+
+    def abandon(self) -> None:
+        """Kill the child."""
+        os.kill(self._child, signal.SIGKILL)
+        self._reap()
+
+    def _reap(self) -> int:
+        os.close(self._handle)
+        return os.waitpid(self._child, 0)[1]
+
+
+def _ask(words: list[str], namespace: Path | None, timeout: float) -> NoReturn:
+    status = 1
+    with contextlib.suppress(BaseException), kernel.in_network(namespace):
+        status = 0 if answers(words[1:], timeout) else 1
+    os._exit(status)
+
+
+def answers(words: list[str], timeout: float) -> bool:
+    """Ask once, from here: http must answer below 400, tcp must accept. InvalidInput."""
+    match words:
+        case ["http", url]:
+            return _http(url, timeout)
+        case ["tcp", target]:
+            host, _, port = target.rpartition(":")
+            if not port.isdecimal():
+                raise InvalidInput(f"{BUILT_IN} tcp {target}: no port")
+            with contextlib.suppress(OSError):
+                socket.create_connection((host or "127.0.0.1", int(port)), timeout).close()
+                return True
+            return False
+        case _:
+            raise InvalidInput(
+                f"{BUILT_IN} {' '.join(words)}: not known",
+                hint="http URL or tcp [HOST:]PORT",
+            )
+
+
+def _http(url: str, timeout: float) -> bool:
+    parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme != "http" or parts.hostname is None:
+        raise InvalidInput(f"{BUILT_IN} http {url}: an http:// URL is needed")
+    # A container has no name but its own: localhost must not depend on its resolver.
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = http.client.HTTPConnection(host, parts.port or 80, timeout=timeout)
+    try:
+        connection.request("GET", target, headers={"Host": parts.netloc})
+        return connection.getresponse().status < BAD_STATUS
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class ExecProbe:
+    """A program run inside a Linux container by its shim."""
+
+    def __init__(self, address: str, container: str, process: dict[str, object], name: str) -> None:
+        self._address, self._container, self._name = address, container, name
+        with contextlib.closing(client.connect(address)) as task:
+            task.exec(container, name, json.dumps(process).encode())
+            try:
+                self._wait = client.PendingWait(address, container, name)
+                task.start(container, name)
+            except BaseException:
+                with contextlib.suppress(client.RpcError):
+                    task.delete(container, name)
+                raise
+
+    def fileno(self) -> int:
+        """Give the descriptor of the Wait that is under way."""
+        return self._wait.fileno()
+
+    def passed(self) -> bool:
+        """Tell whether the program ended with 0."""
+        try:
+            status = self._wait.result(0).status
+        except (client.RpcError, client.ShimGone, TimeoutError):
+            status = 1
+        self._forget()
+        return status == 0
+
+    def abandon(self) -> None:
+        """Kill the program."""
+        with contextlib.suppress(client.RpcError, client.ShimGone, TimeoutError):
+            with contextlib.closing(client.connect(self._address)) as task:
+                task.kill(self._container, signal.SIGKILL, exec_id=self._name)
+            self._wait.result(1)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._wait.close()
+        with (
+            contextlib.suppress(client.RpcError, client.ShimGone, TimeoutError),
+            contextlib.closing(client.connect(self._address)) as task,
+        ):
+            task.delete(self._container, self._name)

@@ -1,0 +1,70 @@
+"""Completing or undoing what a killed command or supervisor left: run before every command.
+
+A lock that can be had means that whoever wrote the record's last state is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from wasmimg_compose import restart, supervision, teardown
+from wasmimg_compose.network.networks import Networks
+from wasmimg_compose.record import Records
+from wasmimg_images.errors import NotFound
+
+if TYPE_CHECKING:
+    from wasmimg_compose.record import Record
+    from wasmimg_images.home import Home
+
+
+def recover(home: Home) -> None:
+    """Clean up after the killed, and see to it that what runs has a supervisor."""
+    records = Records.of(home)
+    if not records.root.is_dir():
+        return
+    needed: set[str] = set()
+    for container in os.listdir(records.root):
+        with contextlib.suppress(NotFound):
+            record = _settle(home, container)
+            if record is not None and needs_supervisor(record):
+                needed.add(record.spec.project)
+    Networks.of(home).prune()
+    for project in needed:
+        supervision.ensure(home, project).close()
+
+
+def needs_supervisor(record: Record) -> bool:
+    """Tell whether somebody has to look after a container."""
+    if record.state == "running":
+        return True
+    return record.state == "exited" and restart.is_due(record)
+
+
+def _settle(home: Home, container: str) -> Record | None:
+    """Bring a container that nobody works on into a state that lasts; None if it is gone."""
+    records = Records.of(home)
+    try:
+        record = records.load(container)
+    except NotFound:
+        record = None
+    if record is not None and not record.is_half_made:
+        return record
+    with records.lock(container, wait=False) as mine:
+        if not mine:
+            return None
+        try:
+            record = records.load(container)
+        except NotFound:
+            shutil.rmtree(records.folder(container), ignore_errors=True)
+            return None
+        match record.state:
+            case "starting":
+                return teardown.undo_start(home, record, "the command that started it was killed")
+            case "removing":
+                teardown.discard(home, record, volumes=True)
+                return None
+            case _:
+                return record

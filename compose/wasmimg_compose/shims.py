@@ -1,0 +1,108 @@
+"""The shim of one container: started as containerd starts it, then spoken to over ttrpc.
+
+There is one way to run a container, and two callers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmimg_compose import command
+from wasmimg_images.errors import CannotInvoke, CommandNotFound, RunError
+from wasmimg_shim import client, launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from wasmimg_images.home import Home
+
+NAMESPACE: Final = "wasmimg"
+#: containerd's; ours has no daemon behind it and only names the sockets.
+ADDRESS: Final = "wasmimg"
+
+
+class Shims(NamedTuple):
+    """How shims are started for a home."""
+
+    home: Home
+
+    @property
+    def _launcher(self) -> Path:
+        return self.home.run / "containerd-shim-wasmimg-v1"
+
+    def start(self, container: str, bundle: Path) -> str:
+        """Start the container's shim, the bundle its working directory, and give its address."""
+        self._write_launcher()
+        finished = self._call(container, bundle, "start")
+        if finished.status:
+            raise RunError(f"the shim did not start: {_last_line(finished.output)}")
+        return finished.output.strip()
+
+    def delete(self, container: str, bundle: Path) -> None:
+        """Clean up after a shim that is gone: its init, its cgroup, its mounts (the delete verb)."""
+        self._write_launcher()
+        finished = self._call(container, bundle, "delete")
+        if finished.status:
+            raise RunError(f"shim delete: {_last_line(finished.output)}")
+
+    def _call(self, container: str, bundle: Path, verb: str) -> command.Finished:
+        return command.run(
+            (
+                "env",
+                f"--chdir={bundle}",
+                str(self._launcher),
+                "-namespace",
+                NAMESPACE,
+                "-id",
+                container,
+                "-address",
+                ADDRESS,
+                "-bundle",
+                str(bundle),
+                verb,
+            ),
+            environment={
+                **os.environ,
+                "WASMIMG_RUN": str(self.home.run),
+                "WASMIMG_CACHE": str(self.home.cache),
+                "WASMIMG_HOME": str(self.home.data),
+            },
+        )
+
+    def _write_launcher(self) -> None:
+        text = launcher.text(sys.executable, launcher.own_paths())
+        path = self._launcher
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_text() == text:
+                return
+        self.home.run.mkdir(parents=True, exist_ok=True)
+        launcher.write(str(path), text)
+
+
+@contextlib.contextmanager
+def task(address: str) -> Generator[client.TaskClient]:
+    """Speak to a shim; its refusals become RunError, a missing entrypoint CommandNotFound."""
+    with contextlib.closing(client.connect(address)) as connection:
+        try:
+            yield connection
+        except client.RpcError as error:
+            raise refusal(error) from error
+
+
+def refusal(error: client.RpcError) -> RunError:
+    """Say what a shim's refusal means to the user, in the words that Docker goes by as well."""
+    text = str(error)
+    if "no such file or directory" in text or "executable file not found" in text:
+        return CommandNotFound(text)
+    if "permission denied" in text or "is a directory" in text or "exec format" in text:
+        return CannotInvoke(text)
+    return RunError(text)
+
+
+def _last_line(output: str) -> str:
+    lines = output.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
