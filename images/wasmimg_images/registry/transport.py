@@ -56,7 +56,7 @@ class Answer:
 
     def close(self) -> None:
         """Keep the connection if everything was read."""
-        if self._response.length_remaining in {0, None}:
+        if self._response.length_remaining == 0:
             self._response.release_conn()
         else:
             self._response.close()

@@ -173,7 +173,7 @@ class Upload:
         match status:
             case 404:
                 self.step = Check()
-            case 416:
+            case 416 | 202:
                 self.step = Query(location)
             case _:
                 self.step = Done(mounted=False)
