@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasmimg_shim.bundle import Bundle
+    from wasmimg_shim.spec import Seccomp
 
 #: the file in a bundle that says which cgroup folders are the container's
 CGROUP_RECORD = "wasmimg.cgroup"
@@ -112,8 +113,11 @@ class Plan(NamedTuple):
     sandbox: init.Sandbox
 
 
-def plan(bundle: Bundle) -> Plan:
-    """Plan a container. Raises InvalidInput for what can't be honoured; changes nothing."""
+def plan(bundle: Bundle, filters: str | None = None) -> Plan:
+    """Plan a container; `filters` is as in `spawn`.
+
+    Raises InvalidInput for what can't be honoured; changes nothing.
+    """
     spec = bundle.spec
     if spec.linux.uid_mappings or spec.linux.gid_mappings:
         raise RunError("user namespaces are not supported", hint="drop userns-remap for this one")
@@ -121,7 +125,6 @@ def plan(bundle: Bundle) -> Plan:
     cgroup = Cgroup.plan(spec.linux.cgroups_path, bundle.id)
     with open("/proc/self/status", encoding="utf-8") as stream:
         available = caps.available(stream.read())
-    filter_ = spec.linux.seccomp
     sandbox = init.Sandbox(
         rootfs=bundle.rootfs,
         namespace_flags=spaces.flags(),
@@ -136,9 +139,17 @@ def plan(bundle: Bundle) -> Plan:
         process=spec.process,
         rlimits=rlimits.plan(spec.process.rlimits),
         capabilities=caps.plan(spec.process.capabilities, available),
-        seccomp=None if filter_ is None else seccomp.compile_filter(filter_),
+        seccomp=_filter(spec.linux.seccomp, filters),
     )
     return Plan(spaces, cgroup, sandbox)
+
+
+def _filter(wanted: Seccomp | None, filters: str | None) -> seccomp.Filter | None:
+    if wanted is None:
+        return None
+    return (
+        seccomp.compile_filter(wanted) if filters is None else seccomp.kept_filter(wanted, filters)
+    )
 
 
 def spawn(
@@ -147,6 +158,7 @@ def spawn(
     program: Program,
     *,
     keep: tuple[int, ...] = (),
+    filters: str | None = None,
 ) -> Child:
     """Fork a container's init and return at once; `Child.status_fd` tells when it is ready.
 
@@ -155,11 +167,12 @@ def spawn(
         stdio: descriptors that become 0, 1 and 2; the caller closes its own.
         program: what init runs in the end.
         keep: descriptors that `program` needs; all others but stdio are closed in init.
+        filters: a private folder in which compiled seccomp profiles are kept.
 
     Nothing is left behind when this raises: InvalidInput or RunError for what can't be honoured,
     OSError with a path for what the kernel refused.
     """
-    planned = plan(bundle)
+    planned = plan(bundle, filters)
     with contextlib.ExitStack() as undo:
         record = os.path.join(bundle.path, CGROUP_RECORD)
         undo.callback(planned.cgroup.remove)
