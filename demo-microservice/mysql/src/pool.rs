@@ -98,6 +98,12 @@ impl<C: Connector> Pool<C> {
         }))
     }
 
+    /// Where the pool's connections go.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
     /// Waits for a connection.
     ///
     /// # Errors
