@@ -16,9 +16,10 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_images.digest import CHUNK, Digest, VerifiedReader, hasher
+from wasmimg_images.blob_writer import BlobWriter
+from wasmimg_images.digest import CHUNK, Digest, VerifiedReader
 from wasmimg_images.document import Node, encode
-from wasmimg_images.errors import DigestMismatch, HostError, InvalidInput, NotFound
+from wasmimg_images.errors import DigestMismatch, InvalidInput, NotFound
 from wasmimg_images.reference import Reference
 from wasmimg_images.spec import ANNOTATION_REF_NAME, OCI_INDEX, Descriptor
 from wasmimg_images.tree import reachable
@@ -82,23 +83,23 @@ class Store:
         `progress` is told the bytes so far. Raises DigestMismatch, or HostError if the disk is full.
         """
         self._hold()
-        self._make()
         if expected is not None and self.path(expected.digest).is_file():
             return expected
         source = stream
         if expected is not None:
             source = VerifiedReader(stream, expected.digest, expected.size)
-        partial = self.root / "ingest" / uuid.uuid4().hex
-        try:
-            digest, size = _copy(source, partial, progress)
-            target = self.path(expected.digest if expected else digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.rename(target)
-        except OSError as error:
-            raise HostError(f"{self.root}: {error.strerror}", hint="is the disk full?") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return expected or Descriptor(media_type, digest, size)
+        with self.writer() as blob:
+            while data := source.read(CHUNK):
+                blob.write(data)
+                if progress is not None:
+                    progress(blob.size)
+            return blob.commit(media_type, expected.digest if expected else None)
+
+    def writer(self) -> BlobWriter:
+        """Start a blob whose content is made bit by bit; it appears with `commit`."""
+        self._hold()
+        self._make()
+        return BlobWriter(self.root / "ingest", self.path)
 
     def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """Open a blob; reading to the end verifies it. Raises NotFound and, late, DigestMismatch."""
@@ -286,24 +287,6 @@ def _name(descriptor: Descriptor) -> str | None:
 def _unnamed(descriptor: Descriptor) -> Descriptor:
     """Leave out the layout's own annotation, which says nothing about the content."""
     return descriptor.plain()
-
-
-def _copy(
-    source: Readable,
-    target: Path,
-    progress: Callable[[int], None] | None,
-) -> tuple[Digest, int]:
-    state, size = hasher("sha256"), 0
-    with target.open("xb") as sink:
-        while data := source.read(CHUNK):
-            state.update(data)
-            sink.write(data)
-            size += len(data)
-            if progress is not None:
-                progress(size)
-        sink.flush()
-        os.fsync(sink.fileno())
-    return Digest("sha256", state.hexdigest()), size
 
 
 def _put(target: Path, data: bytes) -> None:

@@ -52,18 +52,17 @@ class TarWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._tar.close()
+            self.close()
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._tar.close()
 
     def file(self, name: str, content: Readable, size: int, mode: int = 0o644) -> None:
         """Add a file of exactly `size` bytes."""
         entry = self._entry(name, tarfile.REGTYPE, mode)
         entry.size = size
-        try:
-            self._tar.addfile(entry, cast("IO[bytes]", content))
-        except OSError as error:
-            if str(error) == "unexpected end of data":
-                raise InvalidInput(f"{name}: has less than its {size} bytes") from error
-            raise
+        self.entry(entry, content)
 
     def folder(self, name: str, mode: int = 0o755) -> None:
         """Add a directory."""
@@ -74,6 +73,15 @@ class TarWriter:
         entry = self._entry(name, tarfile.SYMTYPE, 0o777)
         entry.linkname = target
         self._tar.addfile(entry)
+
+    def entry(self, entry: tarfile.TarInfo, content: Readable | None = None) -> None:
+        """Add an entry as it is, with owner, time and attributes of its own."""
+        try:
+            self._tar.addfile(entry, cast("IO[bytes]", content) if content is not None else None)
+        except OSError as error:
+            if str(error) != "unexpected end of data":  # tarfile's own; it has no type for it
+                raise
+            raise InvalidInput(f"{entry.name}: has less than its {entry.size} bytes") from error
 
     def _entry(self, name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
         entry = tarfile.TarInfo(name)
