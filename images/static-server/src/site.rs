@@ -71,19 +71,17 @@ impl Site {
     }
 
     fn look(&self, path: &mut String, folder: bool) -> io::Result<Found> {
-        // Looked at before it is opened: to open a FIFO would wait for its writer.
-        let mut data = fs::metadata(&*path)?;
-        if data.is_dir() {
-            if !folder {
-                return Ok(Found::Folder);
-            }
+        if folder {
+            // Below what is no folder this finds nothing either.
             if !path.ends_with('/') {
                 path.push('/');
             }
             path.push_str(INDEX);
-            data = fs::metadata(&*path)?;
-        } else if folder {
-            return Ok(Found::Missing);
+        }
+        // Looked at before it is opened: to open a FIFO would wait for its writer.
+        let data = fs::metadata(&*path)?;
+        if data.is_dir() && !folder {
+            return Ok(Found::Folder);
         }
         if !data.is_file() {
             return Ok(Found::Missing);
