@@ -10,7 +10,7 @@ from wasmimg_shim.wasi.errno import INVAL
 from wasmimg_shim.wasi.fdtable import file_type
 from wasmimg_shim.wasi.memory import Refused
 
-__all__ = ["pack", "set_times"]
+__all__ = ["pack", "record", "set_times"]
 
 _FILESTAT = struct.Struct("<QQB7xQQQQQ")
 _ATIM, _ATIM_NOW, _MTIM, _MTIM_NOW = 1, 2, 4, 8
@@ -24,14 +24,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def pack(status: os.stat_result, kind: int | None = None) -> bytes:
     """The 64 bytes of a `filestat`; `kind` where the descriptor knows better than the mode."""
-    return _FILESTAT.pack(
-        status.st_dev,
-        status.st_ino,
-        file_type(status.st_mode) if kind is None else kind,
-        status.st_nlink,
-        status.st_size,
-        *(max(0, ns) for ns in (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)),
-    )
+    times = (status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)
+    kind = file_type(status.st_mode) if kind is None else kind
+    return record(status.st_dev, status.st_ino, kind, status.st_nlink, status.st_size, times)
+
+
+def record(
+    device: int, inode: int, kind: int, links: int, size: int, times: tuple[int, int, int]
+) -> bytes:
+    """The record of these fields; a time before 1970 has no form and becomes 0."""
+    return _FILESTAT.pack(device, inode, kind, links, size, *(max(0, ns) for ns in times))
 
 
 def set_times(host_fd: int, access: int, modification: int, flags: int) -> None:
