@@ -148,8 +148,9 @@ def _close(sandbox: Sandbox, program: Program, ends: Ends, stage: _Stage) -> Non
 def _take_signals() -> None:
     """Undo the shim's handlers; keep blocked what the program will wait for."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
+            signal.signal(number, signal.SIG_DFL)
     # A write to a closed pipe is the guest's EPIPE, not init's death.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - SYNCHRONOUS)

@@ -175,8 +175,8 @@ def spawn(
     planned = plan(bundle, filters)
     with contextlib.ExitStack() as undo:
         record = os.path.join(bundle.path, CGROUP_RECORD)
-        undo.callback(planned.cgroup.remove)
         planned.cgroup.create(record)
+        undo.callback(planned.cgroup.remove)
         planned.cgroup.limit(bundle.spec.linux.resources)
         joined = namespaces.open_joined(planned.namespaces)
         with contextlib.ExitStack() as opened:
@@ -241,13 +241,15 @@ def _fork_into(
 def _fork_here(child: Callable[[], None]) -> int:
     # Signals that arrive meanwhile must not run the shim's handlers in init.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if not pid:
-        try:
-            child()
-        finally:
-            os._exit(init.LOST)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        pid = os.fork()
+        if not pid:
+            try:
+                child()
+            finally:
+                os._exit(init.LOST)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
 
 

@@ -84,11 +84,19 @@ SYSTEM_V = """
     mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop
     semtimedop_time64 shmat shmctl shmdt shmget
 """
-ALLOWED = tuple(
-    " ".join((
-        FILES, TRANSFERS, POLLING, SOCKETS, MEMORY, PROCESSES, SIGNALS, FUTEXES, CLOCKS, SYSTEM_V
-    )).split()
-)  # fmt: skip
+GROUPS = (
+    FILES,
+    TRANSFERS,
+    POLLING,
+    SOCKETS,
+    MEMORY,
+    PROCESSES,
+    SIGNALS,
+    FUTEXES,
+    CLOCKS,
+    SYSTEM_V,
+)
+ALLOWED = tuple(name for group in GROUPS for name in group.split())
 #: calls that only one kind of processor has
 OF_MACHINE = {
     "x86_64": ("arch_prctl", "modify_ldt"),

@@ -117,19 +117,29 @@ class Cgroup:
         return [name for name, _ in self.folders] == [""]
 
     def create(self, record: str) -> None:
-        """Write the record, then make the folders.
+        """Write the record, then make the folders; none is left if that fails.
 
-        Raises RunError where processes are in one of them already.
+        Raises RunError where processes are in one of them already: then it is another container's,
+        and stays as it is.
         """
+        for _, path in self.folders:
+            _refuse_populated(path)
         with open(record, "w", encoding="utf-8") as stream:
             stream.writelines(f"{name}\t{path}\n" for name, path in self.folders)
-        for name, path in self.folders:
-            if name == "cpuset":
-                _make_cpuset(path)
-            elif self.unified:
-                _make_unified(path)
-            else:
-                _make(path)
+        made: list[tuple[str, str]] = []
+        try:
+            for name, path in self.folders:
+                if name == "cpuset":
+                    _make_cpuset(path)
+                elif self.unified:
+                    _make_unified(path)
+                else:
+                    _make(path)
+                made.append((name, path))
+        except BaseException:
+            Cgroup(tuple(made)).remove()
+            os.unlink(record)
+            raise
 
     def limit(self, resources: Resources) -> None:
         """Write the limits; an OSError names the file."""
@@ -190,20 +200,22 @@ def _recorded(line: str) -> tuple[str, str]:
     return name, path
 
 
+def _refuse_populated(path: str) -> None:
+    """Refuse a folder that is in use; one that a crashed run has left goes, with its limits."""
+    if not os.path.isdir(path):
+        return
+    if any(_procs(folder) for folder in _tree(path)) or not _removed(path):
+        raise RunError(
+            f"{path}: the cgroup has processes in it", hint="is the container running already?"
+        )
+
+
 def _make(path: str) -> None:
     try:
         os.mkdir(path, 0o755)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        _make(path)
-    except FileExistsError:
-        if any(_procs(folder) for folder in _tree(path)):
-            raise RunError(
-                f"{path}: the cgroup has processes in it", hint="is the container running?"
-            ) from None
-        # a crashed run's: its limits must not be inherited
-        if _removed(path):
-            _make(path)
+        os.mkdir(path, 0o755)
 
 
 def _make_cpuset(path: str) -> None:

@@ -13,15 +13,13 @@ from wasmimg_shim.linux import libc, mount_options
 from wasmimg_shim.linux.mounts import (
     Bind,
     CgroupTree,
-    Directory,
     Filesystem,
-    Link,
     Mask,
-    Node,
     Operation,
     ReadOnly,
     Seal,
 )
+from wasmimg_shim.linux.nodes import Directory, Link, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from typing import NamedTuple, Protocol
 
 from wasmimg_shim.linux import libc
 from wasmimg_shim.linux.mount_options import Attributes
+from wasmimg_shim.linux.nodes import Link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
 
 #: fsconfig(2) takes values up to this many bytes; overlay's lower directories are often longer
 LONGEST_VALUE = 255
+#: mount(2) silently cuts options off after a page
+LONGEST_DATA = 4095
 #: file systems that must lie on a real directory: through a link they would lie elsewhere, and
 #: whoever writes to /proc/… afterwards would write to a file of the image
 PLAIN_TARGETS = frozenset({"proc", "sysfs"})
 READ_ONLY = Attributes(set=libc.MOUNT_ATTR_RDONLY)
+#: a file system's options; a value of None is a flag
+Data = tuple[tuple[str, str | None], ...]
 
 
 class MountCalls(Protocol):
@@ -37,7 +43,7 @@ class MountCalls(Protocol):
         """Make a detached recursive copy of the mounts at a descriptor."""
         ...
 
-    def filesystem(self, kind: str, options: tuple[tuple[str, str | None], ...]) -> int:
+    def filesystem(self, kind: str, options: Data) -> int:
         """Make a detached mount of a new file system; returns its descriptor."""
         ...
 
@@ -123,7 +129,7 @@ class Filesystem(NamedTuple):
     destination: str
     top: Attributes = Attributes()
     below: Attributes = Attributes()
-    data: tuple[tuple[str, str | None], ...] = ()
+    data: Data = ()
 
     def describe(self) -> str:
         """Say what is mounted where, with its options."""
@@ -133,13 +139,11 @@ class Filesystem(NamedTuple):
     def execute(self, root: Root, calls: MountCalls) -> None:
         """Make the file system, set the mount's attributes, attach it."""
         os.close(root.directory(self.destination))
-        if any(
-            value is not None and len(os.fsencode(value)) > LONGEST_VALUE for _, value in self.data
-        ):
+        data = _one_by_one(self.data) if self.kind == "overlay" else self.data
+        mount = self._make(calls, data)
+        if mount is None:
             self._execute_classic(root, calls)
             return
-        data = (("source", self.source), *self.data) if self.source else self.data
-        mount = calls.filesystem(self.kind, data)
         try:
             _change(calls, mount, self.top, self.below)
             place = self._place(root)
@@ -150,8 +154,24 @@ class Filesystem(NamedTuple):
         finally:
             os.close(mount)
 
+    def _make(self, calls: MountCalls, data: Data) -> int | None:
+        """Make the file system detached; None where that takes the classic call."""
+        if any(value is not None and len(os.fsencode(value)) > LONGEST_VALUE for _, value in data):
+            return None
+        try:
+            return calls.filesystem(
+                self.kind, (("source", self.source), *data) if self.source else data
+            )
+        except OSError as error:
+            if error.errno == errno.EINVAL and data != self.data:
+                return None  # before Linux 6.5
+            raise
+
     def _execute_classic(self, root: Root, calls: MountCalls) -> None:
         words = ",".join(key if value is None else f"{key}={value}" for key, value in self.data)
+        if len(os.fsencode(words)) > LONGEST_DATA:
+            message = f"mount options of {len(words)} bytes: this kernel takes {LONGEST_DATA}"
+            raise OSError(errno.E2BIG, message, self.destination)
         place = self._place(root)
         try:
             calls.mount(self.kind, self.source, place, words)
@@ -176,6 +196,19 @@ class Filesystem(NamedTuple):
                 raise
             message = f"{self.kind} must be mounted on a directory, and this is a link"
             raise OSError(errno.ELOOP, message, self.destination) from None
+
+
+def _one_by_one(data: Data) -> Data:
+    """Give overlay's lower directories one option each, which Linux takes since 6.5."""
+    given: list[tuple[str, str | None]] = []
+    for key, value in data:
+        if key == "lowerdir" and value is not None and len(os.fsencode(value)) > LONGEST_VALUE:
+            # a colon separates, unless a backslash is before it; single options need neither
+            layers = re.split(r"(?<!\\):", value)
+            given += [("lowerdir+", re.sub(r"\\(.)", r"\1", layer)) for layer in layers]
+        else:
+            given.append((key, value))
+    return tuple(given)
 
 
 def _change(calls: MountCalls, mount: int, top: Attributes, below: Attributes) -> None:
@@ -282,75 +315,3 @@ class Seal(NamedTuple):
             calls.change(mount, self.top, recursive=False)
         finally:
             os.close(mount)
-
-
-class Directory(NamedTuple):
-    """Make sure that a folder exists, such as the working directory."""
-
-    path: str
-
-    def describe(self) -> str:
-        """Say which folder."""
-        return f"make folder {self.path} unless it is there"
-
-    def execute(self, root: Root, calls: MountCalls) -> None:
-        """Make it inside the root."""
-        del calls
-        os.close(root.directory(self.path))
-
-
-class Link(NamedTuple):
-    """Make a symbolic link, such as /dev/fd; what is there already stays."""
-
-    path: str
-    target: str
-
-    def describe(self) -> str:
-        """Say what links to what."""
-        return f"link {self.path} to {self.target}"
-
-    def execute(self, root: Root, calls: MountCalls) -> None:
-        """Make the link inside the root."""
-        del calls
-        directory, name = root.entry(self.path)
-        try:
-            os.symlink(self.target, name, dir_fd=directory)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(directory)
-
-
-class Node(NamedTuple):
-    """Make a device node; one that is there already must be the same device."""
-
-    path: str
-    mode: int
-    device: int
-    uid: int = 0
-    gid: int = 0
-
-    def describe(self) -> str:
-        """Say which device."""
-        kind = "block" if stat.S_ISBLK(self.mode) else "character"
-        if stat.S_ISFIFO(self.mode):
-            return f"make FIFO {self.path}"
-        return f"make {kind} device {self.path} {os.major(self.device)}:{os.minor(self.device)}"
-
-    def execute(self, root: Root, calls: MountCalls) -> None:
-        """Make the node with its mode and owner."""
-        directory, name = root.entry(self.path)
-        try:
-            try:
-                calls.make_node(directory, name, self.mode, self.device)
-            except FileExistsError:
-                there = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                same = stat.S_IFMT(there.st_mode) == stat.S_IFMT(self.mode)
-                if not same or there.st_rdev != self.device:
-                    message = "the image has something else in the place of a device"
-                    raise FileExistsError(errno.EEXIST, message, self.path) from None
-                return
-            if self.uid or self.gid:
-                os.chown(name, self.uid, self.gid, dir_fd=directory, follow_symlinks=False)
-        finally:
-            os.close(directory)
