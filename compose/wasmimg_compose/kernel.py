@@ -44,7 +44,7 @@ RESOLVE_IN_ROOT: Final = 0x10
 class OpenHow(ctypes.Structure):
     """struct open_how."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes reads a plain list
+    _fields_ = [  # type: ignore[mutable-override]  # ctypes reads a plain list once
         ("flags", ctypes.c_uint64),
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),

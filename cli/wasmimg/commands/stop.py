@@ -1,0 +1,22 @@
+"""`wasmimg stop`: end containers gracefully."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from wasmimg_images.home import Home
+
+
+@click.command()
+@click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Grace.")
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
+def command(containers: tuple[str, ...], timeout: float | None) -> None:
+    """Send the stop signal, and SIGKILL to what has not ended after ten seconds."""
+    from wasmimg_compose import lifecycle
+
+    home = Home.from_environ(os.environ)
+    for name in containers:
+        lifecycle.stop(home, name, grace=timeout)
+        click.echo(name)

@@ -1,0 +1,174 @@
+"""A container in the foreground: its streams relayed through FIFOs, the caller's signals passed on.
+
+Standard output and error stay apart for the caller and are written to the log as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+from typing import TYPE_CHECKING, Final
+
+from wasmimg_compose import lifecycle
+from wasmimg_compose.places import Places
+from wasmimg_compose.starting import Stdio
+from wasmimg_images.errors import NotFound
+from wasmimg_shim import client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import FrameType
+
+    from wasmimg_compose.record import Record
+    from wasmimg_images.home import Home
+
+CHUNK: Final = 1 << 16
+FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Foreground:
+    """One run: the FIFOs, and the Wait that is under way."""
+
+    def __init__(self, home: Home, record: Record) -> None:
+        self._home, self._record = home, record
+        self._places = Places(home, record.id)
+        self._selector = selectors.DefaultSelector()
+        self._wait: client.PendingWait | None = None
+        self._address = ""
+        self._log = -1
+        self._source = -1
+        self._readers: set[int] = set()
+
+    def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
+        """Start the container, relay until it has ended, and give its exit code.
+
+        `stdin` None gives it none. The descriptors stay open.
+        """
+        folder = self._places.bundle / "streams"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths = {name: str(folder / name) for name in ("stdin", "stdout", "stderr")}
+        for path in paths.values():
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(path, 0o600)
+        self._log = os.open(
+            self._places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            self._relay(paths["stdout"], stdout)
+            self._relay(paths["stderr"], stderr)
+            asked = "" if stdin is None else paths["stdin"]
+            with self._forwarding():
+                stdio = Stdio(asked, paths["stdout"], paths["stderr"], self._created)
+                lifecycle.start(self._home, self._record.id, stdio)
+                if stdin is not None:
+                    self._feed(paths["stdin"], stdin)
+                return self._loop()
+        finally:
+            self._close()
+
+    def _created(self, address: str) -> None:
+        """Ask for its end before it can come."""
+        self._address = address
+        self._wait = client.PendingWait(address, self._record.id)
+
+    def _relay(self, path: str, target: int) -> None:
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._readers.add(reader)
+        self._selector.register(reader, selectors.EVENT_READ, lambda: self._copy(reader, target))
+
+    def _copy(self, reader: int, target: int) -> bool:
+        """Pass on what there is; False at the end of the stream."""
+        try:
+            data = os.read(reader, CHUNK)
+        except BlockingIOError:
+            return True
+        if not data:
+            self._selector.unregister(reader)
+            self._readers.discard(reader)
+            os.close(reader)
+            return False
+        _write_all(self._log, data)
+        # Who reads us may have gone (`| head`): the container goes on, its log is kept.
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(target, data)
+        return True
+
+    def _feed(self, path: str, source: int) -> None:
+        sink = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._source = source
+
+        def pass_on() -> None:
+            data = os.read(source, CHUNK)
+            with contextlib.suppress(BrokenPipeError):
+                if data:
+                    _write_all(sink, data)
+                    return
+            self._selector.unregister(source)
+            os.close(sink)
+
+        try:
+            self._selector.register(source, selectors.EVENT_READ, pass_on)
+        except PermissionError:  # a plain file, which epoll does not take and needs no waiting
+            while data := os.read(source, CHUNK):
+                _write_all(sink, data)
+            os.close(sink)
+
+    def _loop(self) -> int:
+        assert self._wait is not None
+        ended: list[client.Exit] = []
+        wait = self._wait
+        self._selector.register(wait, selectors.EVENT_READ, lambda: ended.append(wait.result(0)))
+        while not ended:
+            for key, _ in self._selector.select():
+                call: Callable[[], object] = key.data
+                call()
+        for reader in list(self._readers):
+            self._drain(reader)
+        with contextlib.suppress(NotFound):
+            lifecycle.wait_for(self._home, self._record.id, lifecycle.Condition.EXITED)
+        return ended[0].status
+
+    def _drain(self, reader: int) -> None:
+        """Read what is left in the pipe; nobody writes any more once init has ended."""
+        call: Callable[[], bool] = self._selector.get_key(reader).data
+        while reader in self._readers:
+            with selectors.SelectSelector() as last:
+                last.register(reader, selectors.EVENT_READ)
+                if not last.select(1.0) or not call():
+                    return
+
+    @contextlib.contextmanager
+    def _forwarding(self) -> Generator[None]:
+        """Pass the caller's signals on to the container while the block runs."""
+        before = {number: signal.signal(number, self._forward) for number in FORWARDED}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if not self._address:
+            raise KeyboardInterrupt
+        with (
+            contextlib.suppress(client.RpcError, client.ShimGone),
+            contextlib.closing(client.connect(self._address)) as task,
+        ):
+            task.kill(self._record.id, number)
+
+    def _close(self) -> None:
+        for reader in self._readers:
+            os.close(reader)
+        if self._wait is not None:
+            self._wait.close()
+        self._selector.close()
+        os.close(self._log)
+
+
+def _write_all(target: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
