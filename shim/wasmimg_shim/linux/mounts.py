@@ -140,7 +140,7 @@ class Filesystem(NamedTuple):
         """Make the file system, set the mount's attributes, attach it."""
         os.close(root.directory(self.destination))
         data = _one_by_one(self.data) if self.kind == "overlay" else self.data
-        mount = self._make(calls, data)
+        mount = self._create(calls, data)
         if mount is None:
             self._execute_classic(root, calls)
             return
@@ -154,7 +154,7 @@ class Filesystem(NamedTuple):
         finally:
             os.close(mount)
 
-    def _make(self, calls: MountCalls, data: Data) -> int | None:
+    def _create(self, calls: MountCalls, data: Data) -> int | None:
         """Make the file system detached; None where that takes the classic call."""
         if any(value is not None and len(os.fsencode(value)) > LONGEST_VALUE for _, value in data):
             return None
