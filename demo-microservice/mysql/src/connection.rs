@@ -127,16 +127,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// # Errors
     /// [`Error::Server`] where the server refuses it, and the first error of `each`.
-    pub async fn query_rows<F>(&mut self, sql: &str, each: F) -> Result<Outcome>
+    pub async fn query_rows<F>(&mut self, sql: &str, mut each: F) -> Result<Outcome>
     where
-        F: FnMut(Row<'_>) -> Result<()>,
+        F: FnMut(Row<'_>) -> Result<()> + Send,
     {
         self.request(|out| {
             out.push(command::QUERY);
             out.extend_from_slice(sql.as_bytes());
         })
         .await?;
-        self.results(Form::Text, None, each).await
+        self.results(Form::Text, None, &mut each).await
     }
 
     /// Runs a prepared statement with `?` for each of `parameters`, passing over any rows.
@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// [`Error::Server`] where the server refuses it, [`Error::Usage`] where the numbers of marks
     /// and parameters differ.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value<'_>]) -> Result<Outcome> {
-        self.execute_rows(sql, parameters, |_| Ok(())).await
+        self.execute_dyn(sql, parameters, &mut |_| Ok(())).await
     }
 
     /// Runs a prepared statement and shows every row to `each`.
@@ -161,17 +161,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         mut each: F,
     ) -> Result<Outcome>
     where
-        F: FnMut(Row<'_>) -> Result<()>,
+        F: FnMut(Row<'_>) -> Result<()> + Send,
     {
+        self.execute_dyn(sql, parameters, &mut each).await
+    }
+
+    pub(crate) async fn execute_dyn(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        each: Each<'_>,
+    ) -> Result<Outcome> {
         let known = self.statements.find(sql);
         if !known {
             self.prepare(sql).await?;
         }
-        match self.execute_once(parameters, &mut each).await {
+        match self.execute_once(parameters, each).await {
             Err(Error::Server(error)) if known && LOST_STATEMENT.contains(&error.code) => {
                 self.statements.forget_first();
                 self.prepare(sql).await?;
-                self.execute_once(parameters, &mut each).await
+                self.execute_once(parameters, each).await
             }
             result => result,
         }
@@ -189,10 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs the statement that the cache has first.
-    async fn execute_once<F>(&mut self, parameters: &[Value<'_>], each: F) -> Result<Outcome>
-    where
-        F: FnMut(Row<'_>) -> Result<()>,
-    {
+    async fn execute_once(&mut self, parameters: &[Value<'_>], each: Each<'_>) -> Result<Outcome> {
         let statement = self
             .statements
             .first()
@@ -287,17 +293,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Reads all the results of a statement.
-    async fn results<F>(&mut self, form: Form, known: Known, mut each: F) -> Result<Outcome>
-    where
-        F: FnMut(Row<'_>) -> Result<()>,
-    {
+    async fn results(&mut self, form: Form, known: Known, each: Each<'_>) -> Result<Outcome> {
         let mut failed = None;
         let outcome = loop {
             let outcome = match self.reply().await? {
                 Reply::Done(outcome) => outcome,
                 Reply::Columns(count) => {
                     let columns = self.columns(count, form, known.as_ref()).await?;
-                    self.rows(&columns, form, &mut failed, &mut each).await?
+                    self.rows(&columns, form, &mut failed, each).await?
                 }
             };
             if self.status & MORE_RESULTS == 0 {
@@ -363,16 +366,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(columns)
     }
 
-    async fn rows<F>(
+    async fn rows(
         &mut self,
         columns: &[Column],
         form: Form,
         failed: &mut Option<Error>,
-        each: &mut F,
-    ) -> Result<Outcome>
-    where
-        F: FnMut(Row<'_>) -> Result<()>,
-    {
+        each: Each<'_>,
+    ) -> Result<Outcome> {
         loop {
             let place = self.channel.receive().await?;
             let payload = self.channel.payload(place);
@@ -418,6 +418,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 pub(crate) type Columns = std::sync::Arc<[Column]>;
 pub(crate) type Definitions = (std::sync::Arc<[u8]>, Columns);
 type Known = Option<Definitions>;
+// Not generic, so that one copy of the code serves all callers.
+pub(crate) type Each<'a> = &'a mut (dyn FnMut(Row<'_>) -> Result<()> + Send);
 
 fn read_ok(rest: &[u8]) -> Result<(Outcome, u16)> {
     let mut reader = Reader::new(rest);

@@ -4,7 +4,7 @@
 //! the right to open one, so a failed attempt passes the right to the next in line.
 
 use crate::{
-    connection::{Connection, Outcome},
+    connection::{Connection, Each, Outcome},
     error::{Error, Result},
     queue::{Grant, Idle, Queue},
     row::Row,
@@ -159,21 +159,21 @@ impl<C: Connector> Pool<C> {
     /// Those of [`Pool::get`] and [`Connection::execute_rows`].
     pub async fn read<F>(&self, sql: &str, parameters: &[Value<'_>], mut each: F) -> Result<Outcome>
     where
-        F: FnMut(Row<'_>) -> Result<()>,
+        F: FnMut(Row<'_>) -> Result<()> + Send,
     {
         let mut rows = 0_u64;
         let mut pooled = self.get().await?;
-        let counted = |row: Row<'_>| {
+        let mut counted = |row: Row<'_>| {
             rows += 1;
             each(row)
         };
-        match pooled.execute_rows(sql, parameters, counted).await {
+        match pooled.execute_dyn(sql, parameters, &mut counted).await {
             Err(Error::Io(_) | Error::Closed) if pooled.reused && rows == 0 => {}
             result => return result,
         }
         drop(pooled);
         let mut pooled = self.get().await?;
-        pooled.execute_rows(sql, parameters, each).await
+        pooled.execute_dyn(sql, parameters, &mut each).await
     }
 
     /// Says goodbye on every idle connection and lets no one in any more.
@@ -304,7 +304,7 @@ impl<C: Connector> Pooled<C> {
     /// # Errors
     /// Those of [`Connection::execute`] and [`Error::Timeout`].
     pub async fn execute(&mut self, sql: &str, parameters: &[Value<'_>]) -> Result<Outcome> {
-        self.execute_rows(sql, parameters, |_| Ok(())).await
+        self.execute_dyn(sql, parameters, &mut |_| Ok(())).await
     }
 
     /// Runs a prepared statement and shows every row to `each`; see [`Connection::execute_rows`].
@@ -315,16 +315,25 @@ impl<C: Connector> Pooled<C> {
         &mut self,
         sql: &str,
         parameters: &[Value<'_>],
-        each: F,
+        mut each: F,
     ) -> Result<Outcome>
     where
-        F: FnMut(Row<'_>) -> Result<()>,
+        F: FnMut(Row<'_>) -> Result<()> + Send,
     {
+        self.execute_dyn(sql, parameters, &mut each).await
+    }
+
+    async fn execute_dyn(
+        &mut self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        each: Each<'_>,
+    ) -> Result<Outcome> {
         let Self {
             pool, connection, ..
         } = self;
         let connection = connection.as_mut().ok_or(Error::Closed)?;
-        let work = connection.execute_rows(sql, parameters, each);
+        let work = connection.execute_dyn(sql, parameters, each);
         let result = pool.limited("a query", pool.0.limits.request, work).await;
         self.judged(result)
     }
