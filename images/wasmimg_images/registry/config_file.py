@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Document = dict[str, object]
+Document = dict[str, object]
 
 
 def read(path: Path) -> Document:
