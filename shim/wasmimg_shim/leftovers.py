@@ -1,0 +1,37 @@
+"""Removing a container whose shim was killed: init, cgroup, runc's state, mounts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+from wasmimg_shim import record, rootfs, sandbox
+from wasmimg_shim.linux_task import PROGRAM
+
+
+def remove(bundle: str, container: str) -> None:
+    """Remove what the bundle's records name. May be repeated, and takes what is gone for done."""
+    found = record.read(bundle)
+    if found is not None:
+        record.kill(found)
+    sandbox.remove_leftovers(bundle)
+    if found is None:
+        return
+    if found.runc_root:
+        _runc_delete(found.runc_root, container)
+    if found.mounted:
+        rootfs.unmount(bundle)
+    record.remove(bundle)
+
+
+def _runc_delete(root: str, container: str) -> None:
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
+    words = [PROGRAM, "--root", root, "delete", "--force", container]
+    with suppress(FileNotFoundError):
+        pid = os.posix_spawnp(
+            PROGRAM, words, os.environ, file_actions=actions, setsigdef=[signal.SIGPIPE]
+        )
+        os.waitpid(pid, 0)
+    os.close(null)

@@ -1,0 +1,177 @@
+"""A shim process, from its fork to its end: it answers the start verb, then serves containers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from wasmimg_images.errors import WasmimgError
+from wasmimg_shim import bootstrap, caller, shim_socket, start, zygote_socket
+from wasmimg_shim.children import Children
+from wasmimg_shim.codecache import CodeCache
+from wasmimg_shim.events import Publisher
+from wasmimg_shim.linux import libc
+from wasmimg_shim.loop import Loop, sleep
+from wasmimg_shim.server import Server
+from wasmimg_shim.service import TaskService
+from wasmimg_shim.shim_log import ShimLog
+from wasmimg_shim.start_request import StartRequest
+from wasmimg_shim.task_maker import TaskMaker
+
+if TYPE_CHECKING:
+    from wasmimg_shim.engine import Engine
+    from wasmimg_shim.loop import Job
+    from wasmimg_shim.shim_socket import ShimAddress
+
+#: How long a shim lives that nobody is connected to and that never had a container, or has none.
+LONELY_SECONDS = 60.0
+#: <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def serve_start(data: bytes, caller_pid: int, answer_fd: int, engine: Engine) -> NoReturn:
+    """Answer one start verb and, if its socket is ours, be the shim behind it.
+
+    Runs in a process of its own with one thread, and ends it. `answer_fd` goes to the start verb,
+    which waits for it to be closed.
+    """
+    status = 1
+    try:
+        request = StartRequest.decode(data)
+        caller.adopt(caller_pid, request.environment)
+        try:
+            address = _claim(request)
+        except (OSError, WasmimgError) as error:
+            os.write(answer_fd, zygote_socket.FAILED + f"can't make the socket: {error}".encode())
+        else:
+            status = _answer_and_serve(request, address, answer_fd, engine)
+    except BaseException:  # noqa: BLE001  # this process ends here; its last words go to the log
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _answer_and_serve(
+    request: StartRequest, address: ShimAddress, answer_fd: int, engine: Engine
+) -> int:
+    with suppress(OSError):
+        _write_address(address.uri)
+    with suppress(BrokenPipeError):
+        os.write(answer_fd, zygote_socket.OK + address.uri.encode())
+    os.close(answer_fd)
+    if address.listener is None:
+        return 0
+    _leave_terminal()
+    with suppress(PermissionError):  # without a zygote it leads its session already
+        os.setsid()
+    ShimProcess(request, address.path, address.listener, engine).run()
+    return 0
+
+
+def _claim(request: StartRequest) -> ShimAddress:
+    try:
+        with open("config.json", "rb") as config:
+            group = shim_socket.group(request.id, config.read())
+    except OSError:
+        group = request.id
+    params = bootstrap.parse(request.stdin, request.id, request.namespace)
+    directory = f"{start.run_dir(request.environment)}/s"
+    if params.socket_dir:
+        directory = params.socket_dir
+    elif request.address:
+        directory = shim_socket.CONTAINERD_DIR
+    return shim_socket.claim(shim_socket.path(directory, request.address, request.namespace, group))
+
+
+def _write_address(uri: str) -> None:
+    """Leave the address in the bundle, where containerd 1.6 and 1.7 look after a restart."""
+    if os.path.exists("config.json"):
+        temporary = f".address.{os.getpid()}"
+        with open(temporary, "w") as file:
+            file.write(uri)
+        os.rename(temporary, "address")
+
+
+def _leave_terminal() -> None:
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in range(3):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+class ShimProcess:
+    """The parts of a shim, put together."""
+
+    def __init__(
+        self, request: StartRequest, path: str, listener: socket.socket, engine: Engine
+    ) -> None:
+        environment = request.environment
+        self._path = path
+        self._listener = listener
+        self._log = ShimLog(os.getcwd(), debug=request.debug)
+        self._loop = Loop(self._failed)
+        children = Children(self._loop)
+        params = bootstrap.parse(request.stdin, request.id, request.namespace)
+        events_address = os.environ.get("TTRPC_ADDRESS") or params.containerd_ttrpc_address
+        self._events = Publisher(self._loop, events_address, request.namespace, self._log)
+        maker = TaskMaker(
+            loop=self._loop,
+            children=children,
+            engine=engine,
+            cache=CodeCache(_code_dir(environment)),
+            runc_root=f"{start.run_dir(environment)}/runc/{request.namespace}",
+            log=self._log,
+        )
+        self._service = TaskService(self._loop, maker, self._events)
+        self._server = Server(self._loop, listener, self._service, self._log)
+
+    def run(self) -> None:
+        """Serve until Shutdown, or until nobody needs this shim."""
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        with suppress(OSError), open("/proc/self/comm", "w") as comm:
+            comm.write("wasmimg-shim")
+        # A shim outlives the service manager's SIGTERM, as its containers do.
+        self._loop.on_signal(signal.SIGTERM, self._log_signal)
+        self._loop.on_signal(signal.SIGINT, self._log_signal)
+        accepting = self._loop.spawn(self._server.accept())
+        self._loop.spawn(self._end_when_shut_down(accepting))
+        self._loop.spawn(self._end_when_lonely())
+        self._loop.run()
+        self._loop.close()
+        self._log.close()
+
+    async def _end_when_shut_down(self, accepting: Job[None]) -> None:
+        await self._service.shut_down.wait()
+        accepting.cancel()
+        # In this order: once nobody listens, the path may be the next shim's.
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._listener.close()
+        await self._server.drain()
+        await self._events.flush()
+        self._loop.stop()
+
+    async def _end_when_lonely(self) -> None:
+        """End if nobody connects: the caller died between start and Create."""
+        while True:
+            await sleep(LONELY_SECONDS)
+            if not self._service.busy and not self._server.connections:
+                self._service.shut_down.set()
+
+    def _log_signal(self) -> None:
+        self._log.debug("signal ignored: a shim ends with its containers")
+
+    def _failed(self, error: Exception) -> None:
+        self._log.error("internal error", error="".join(traceback.format_exception(error)))
+
+
+def _code_dir(environment: dict[bytes, bytes]) -> str:
+    """Return where compiled code is kept: as wasmimg_images.home says."""
+    from wasmimg_images.home import Home
+
+    texts = {os.fsdecode(key): os.fsdecode(value) for key, value in environment.items()}
+    return str(Home.from_environ(texts).code)

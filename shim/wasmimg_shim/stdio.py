@@ -1,0 +1,119 @@
+"""A process's standard input, output and error: FIFOs and files named by the caller.
+
+A FIFO is never opened in a way that waits for its other end. Of an output FIFO the shim keeps a
+read end open while the process lives, so that a reader may go and another come (containerd
+restarts) without the process getting EPIPE; of an input FIFO a write end, so that it sees no end
+before CloseIO. Once the process is dead nothing of ours may hold them: readers wait for that.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from wasmimg_images.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_NULL = "/dev/null"
+_LOG_MODE = 0o640
+
+
+class StdioPaths(NamedTuple):
+    """What the caller asked for: paths of FIFOs or files, file:// addresses, empty for nothing."""
+
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    terminal: bool = False
+
+
+class Stdio:
+    """The opened descriptors: those for the process, and those that the shim keeps."""
+
+    def __init__(self, fds: tuple[int, int, int], kept: tuple[int, ...], stdin_keeper: int) -> None:
+        self.fds = fds
+        self._given = True
+        self._kept = kept
+        self._stdin_keeper = stdin_keeper
+
+    @classmethod
+    def open(cls, paths: StdioPaths) -> Self:
+        """Open what the paths name; InvalidInput for what can't be a standard stream."""
+        if paths.terminal:
+            raise InvalidInput("terminals are not supported yet", hint="run it without -t")
+        with ExitStack() as undo:
+            opened: list[int] = []
+            kept: list[int] = []
+
+            def own(fd: int) -> int:
+                undo.callback(os.close, fd)
+                return fd
+
+            keeper = -1
+            stdin = _local_path(paths.stdin)
+            opened.append(own(_open_input(stdin)))
+            if stat.S_ISFIFO(os.fstat(opened[0]).st_mode):
+                keeper = own(os.open(stdin, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+                os.set_blocking(opened[0], True)
+            for address in (paths.stdout, paths.stderr):
+                path = _local_path(address)
+                if _is_fifo(path):
+                    kept.append(own(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)))
+                opened.append(own(_open_output(path)))
+            undo.pop_all()
+        return cls((opened[0], opened[1], opened[2]), tuple(kept), keeper)
+
+    def release_given(self) -> None:
+        """Close the shim's copies of what the process has by now."""
+        if self._given:
+            self._given = False
+            for fd in self.fds:
+                os.close(fd)
+
+    def close_stdin(self) -> None:
+        """Let the process see the end of its input once the caller has closed it, too."""
+        if self._stdin_keeper >= 0:
+            os.close(self._stdin_keeper)
+            self._stdin_keeper = -1
+
+    def close(self) -> None:
+        """Let go of everything; may be repeated."""
+        self.release_given()
+        self.close_stdin()
+        for fd in self._kept:
+            os.close(fd)
+        self._kept = ()
+
+
+def _local_path(address: str) -> str:
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address or _NULL
+    if scheme == "file":
+        return rest.partition("?")[0]
+    if scheme == "fifo":
+        return rest
+    raise InvalidInput(f"{address}: {scheme}:// loggers are not supported yet")
+
+
+def _is_fifo(path: str) -> bool:
+    with suppress(FileNotFoundError):
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    return False
+
+
+def _open_input(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _open_output(path: str) -> int:
+    """Open for writing; of a FIFO the shim has the other end already, so that this can't wait."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _LOG_MODE)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _LOG_MODE)

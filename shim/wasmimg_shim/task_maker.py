@@ -1,0 +1,91 @@
+"""From a Create request to a container whose init waits: each step undone if a later one fails."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from wasmimg_shim import entrypoint, record, rootfs, wasm_task
+from wasmimg_shim.bundle import Bundle
+from wasmimg_shim.entrypoint import Kind
+from wasmimg_shim.linux_task import LinuxExec, LinuxInit, Runc
+from wasmimg_shim.record import Record
+from wasmimg_shim.stdio import Stdio, StdioPaths
+from wasmimg_shim.task import Process, Task
+
+if TYPE_CHECKING:
+    from wasmimg_shim.children import Children
+    from wasmimg_shim.codecache import CodeCache
+    from wasmimg_shim.engine import Engine
+    from wasmimg_shim.entrypoint import Entrypoint
+    from wasmimg_shim.loop import Loop
+    from wasmimg_shim.messages import CreateTaskRequest
+    from wasmimg_shim.shim_log import ShimLog
+    from wasmimg_shim.task import Runner
+
+
+class TaskMaker(NamedTuple):
+    """What making containers takes."""
+
+    loop: Loop
+    children: Children
+    engine: Engine
+    cache: CodeCache
+    runc_root: str
+    log: ShimLog
+
+    async def make(self, request: CreateTaskRequest) -> Task:
+        """Make a container. When this raises, nothing of it is left."""
+        path = request.bundle
+        async with AsyncExitStack() as undo:
+            if request.rootfs:
+                rootfs.mount_all(path, request.rootfs)
+                undo.callback(rootfs.unmount, path)
+            bundle = Bundle.load(path, request.id)
+            found = entrypoint.resolve(bundle)
+            undo.callback(os.close, found.fd)
+            paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
+            stdio = Stdio.open(paths)
+            undo.callback(stdio.close)
+            runc = Runc(self.children, self.runc_root, path, request.id)
+            if found.kind is Kind.WASM:
+                runner: Runner = await self._make_wasm(bundle, found, stdio)
+            else:
+                runner = await self._make_linux(runc, stdio)
+            undo.push_async_callback(self._discard, runner)
+            stdio.release_given()
+            root = "" if found.kind is Kind.WASM else self.runc_root
+            note = Record(runner.pid, record.started(runner.pid), root, bool(request.rootfs))
+            record.write(path, note)
+            undo.pop_all()
+        os.close(found.fd)
+        init = Process(self.loop, "", runner, stdio, paths)
+
+        def make_exec(name: str, process: bytes, streams: Stdio) -> Runner:
+            return LinuxExec(runc, self.children, name, process, streams)
+
+        async def release() -> None:
+            if request.rootfs:
+                rootfs.unmount(path)
+            record.remove(path)
+
+        execs = None if found.kind is Kind.WASM else make_exec
+        return Task(request.id, path, init, execs, release)
+
+    async def _make_wasm(self, bundle: Bundle, found: Entrypoint, stdio: Stdio) -> Runner:
+        code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
+        return await wasm_task.WasmInit.create(
+            bundle, found, code, self.engine, stdio, self.children
+        )
+
+    async def _make_linux(self, runc: Runc, stdio: Stdio) -> Runner:
+        init = LinuxInit(runc, self.children)
+        await init.create(stdio)
+        return init
+
+    @staticmethod
+    async def _discard(runner: Runner) -> None:
+        runner.kill(9)
+        await runner.wait()
+        await runner.clean_up()
