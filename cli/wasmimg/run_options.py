@@ -13,6 +13,7 @@ from wasmimg_compose.container import (
     RestartName,
     RestartPolicy,
 )
+from wasmimg_compose.fields import is_list
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -41,11 +42,8 @@ class Asked(NamedTuple):
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Give an option that may be repeated."""
-        match self.options[name]:
-            case tuple() as values:
-                return tuple(str(value) for value in values)
-            case _:
-                return ()
+        values = self.options[name]
+        return tuple(str(value) for value in values) if is_list(values) else ()
 
     def number(self, name: str) -> float | None:
         """Give a numeric option."""
