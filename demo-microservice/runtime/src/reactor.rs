@@ -241,3 +241,111 @@ impl Drop for Source {
         drop(wakers);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::task::Poll;
+
+    use super::{Interest, REACTOR, Source};
+    use crate::{block_on, spawn, yield_now};
+
+    fn pair() -> (Source, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Source::new(OwnedFd::from(ours)), theirs)
+    }
+
+    async fn read(source: &Source) -> usize {
+        poll_fn(|cx| {
+            source.poll_io(Interest::Read, cx, |fd| {
+                let mut stream = UnixStream::from(fd.try_clone_to_owned()?);
+                stream.read(&mut [0; 64])
+            })
+        })
+        .await
+        .unwrap()
+    }
+
+    /// How many interests the host is asked about.
+    fn interests() -> usize {
+        REACTOR.with_borrow_mut(|reactor| {
+            reactor.drop_unwanted();
+            reactor.owners.len()
+        })
+    }
+
+    #[test]
+    fn an_interest_lasts_while_a_task_waits_and_no_longer() {
+        block_on(async {
+            let (source, mut theirs) = pair();
+            assert_eq!(interests(), 0);
+            let reading = spawn(async move { (read(&source).await, source) });
+            yield_now().await;
+            assert_eq!(interests(), 1);
+            theirs.write_all(b"x").unwrap();
+            let (_, source) = reading.await.unwrap();
+            assert_eq!(interests(), 0);
+            // Writable all the time, yet nobody asks the host about it.
+            let wrote = poll_fn(|cx| source.poll_io(Interest::Write, cx, |_| Ok(1))).await;
+            assert_eq!((wrote.unwrap(), interests()), (1, 0));
+        });
+    }
+
+    #[test]
+    fn an_interest_asked_for_again_keeps_its_place() {
+        block_on(async {
+            let mut ends = Vec::new();
+            for _ in 0..3 {
+                let (source, theirs) = pair();
+                let shared = source.0.clone();
+                spawn(async move { while read(&source).await > 0 {} });
+                ends.push((shared, theirs));
+            }
+            yield_now().await;
+            let places = |ends: &[(std::rc::Rc<super::Shared>, UnixStream)]| {
+                let places = ends.iter().map(|(shared, _)| shared.read.place.get());
+                places.collect::<Vec<_>>()
+            };
+            let before = places(&ends);
+            assert_eq!(before, [Some(0), Some(1), Some(2)]);
+            for _ in 0..3 {
+                ends[1].1.write_all(b"x").unwrap();
+                // Ready, read, found empty, waited for again.
+                while !ends[1].0.read.ready.get() {
+                    yield_now().await;
+                }
+                while ends[1].0.read.ready.get() {
+                    yield_now().await;
+                }
+                assert_eq!(places(&ends), before);
+            }
+            // The last one takes the place of one that leaves.
+            let (_, theirs) = ends.remove(0);
+            drop(theirs);
+            while interests() == 3 {
+                yield_now().await;
+            }
+            assert_eq!(places(&ends), [Some(1), Some(0)]);
+        });
+    }
+
+    #[test]
+    fn a_closed_source_leaves_the_list_at_once() {
+        block_on(async {
+            let (source, _theirs) = pair();
+            poll_fn(|cx| {
+                let waiting = source.poll_io(Interest::Read, cx, |_| Ok(()));
+                assert!(waiting.is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(interests(), 1);
+            drop(source);
+            assert_eq!(interests(), 0);
+        });
+    }
+}

@@ -168,3 +168,83 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     *rest = left;
     Some(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Query, RecordType, Verdict};
+
+    fn query() -> Query {
+        Query::new(0x1234, &Name::parse("db.example.").unwrap(), RecordType::A)
+    }
+
+    /// An alias and two addresses, as a server would send them.
+    fn message() -> Vec<u8> {
+        let mut message = query().bytes().to_vec();
+        message[2] = 0x81;
+        message[3] = 0x80;
+        message[7] = 3;
+        let alias = [
+            0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 6, 3, b'o', b'n', b'e', 0xc0, 12,
+        ];
+        message.extend(alias);
+        for last in [1, 2] {
+            let name = [3, b'o', b'n', b'e', 0xc0, 12];
+            message.extend(name);
+            message.extend([0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 0, 0, last]);
+        }
+        message
+    }
+
+    #[test]
+    fn a_question_has_the_form_of_rfc_1035() {
+        let header = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let question = b"\x02db\x07example\x00\x00\x01\x00\x01";
+        assert_eq!(query().bytes(), [&header[..], question].concat());
+    }
+
+    #[test]
+    fn addresses_behind_an_alias_are_the_names() {
+        let answer = query().answer(&message()).unwrap();
+        assert_eq!(answer.verdict, Verdict::Found);
+        let addresses = [[10, 0, 0, 1], [10, 0, 0, 2]].map(std::net::IpAddr::from);
+        assert_eq!(answer.addresses, addresses);
+    }
+
+    #[test]
+    fn letters_case_may_differ() {
+        let mut shouted = message();
+        shouted[13] = b'D';
+        assert!(query().answer(&shouted).is_some());
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_no_answer() {
+        let whole = message();
+        for len in 0..whole.len() {
+            assert_eq!(query().answer(&whole[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_cut_message_that_says_so_gives_what_is_there() {
+        let mut whole = message();
+        whole[2] |= super::FLAG_TRUNCATED;
+        let answer = query().answer(&whole[..whole.len() - 1]).unwrap();
+        assert!(answer.truncated);
+        assert_eq!(answer.addresses.len(), 1);
+    }
+
+    #[test]
+    fn no_byte_in_any_place_does_harm() {
+        let whole = message();
+        for place in 0..whole.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = whole.clone();
+                changed[place] = byte;
+                if let Some(answer) = query().answer(&changed) {
+                    assert!(answer.addresses.len() <= 3);
+                }
+            }
+        }
+    }
+}
