@@ -22,8 +22,10 @@ impl Statements {
         let Some(at) = self.0.iter().position(|(text, _)| **text == *sql) else {
             return false;
         };
-        if let (true, Some(entry)) = (at > 0, self.0.remove(at)) {
-            self.0.push_front(entry);
+        if at > 0 {
+            let entry = self.0.remove(at);
+            self.0.extend(entry);
+            self.0.rotate_right(1);
         }
         true
     }
@@ -65,6 +67,18 @@ mod tests {
             id,
             parameters: 0,
             columns: None,
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_first_and_stays() {
+        let mut statements = Statements::default();
+        for id in 0..3 {
+            statements.add(&format!("SELECT {id}"), statement(id));
+        }
+        for id in [2, 2, 0, 0, 1, 2] {
+            assert!(statements.find(&format!("SELECT {id}")));
+            assert_eq!(statements.first().unwrap().id, id);
         }
     }
 
