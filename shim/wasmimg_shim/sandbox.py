@@ -65,9 +65,13 @@ class Child:
         self._control_fd = control_fd
 
     def place(self) -> None:
-        """Move init into its cgroup and let it go on."""
-        self.cgroup.add(self.pid)
-        os.write(self._control_fd, init.PLACED)
+        """Move init into its cgroup and let it go on.
+
+        That it has failed meanwhile is no error here: `confirm` says why.
+        """
+        with contextlib.suppress(BrokenPipeError, ProcessLookupError):
+            self.cgroup.add(self.pid)
+            os.write(self._control_fd, init.PLACED)
 
     def confirm(self) -> None:
         """Take init's answer, once `status_fd` is readable.
