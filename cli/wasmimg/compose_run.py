@@ -48,7 +48,9 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
     services = [service for name, service in project.services.items() if name in chosen]
     if asked.dry_run:
-        digests = {s.spec.image: images.digest(s.spec.image) or "" for s in services}
+        digests = {
+            s.spec.image: images.digest(s.spec.image, s.spec.platform) or "" for s in services
+        }
     else:
         digests = provide(services, images, progress, build=asked.build)
     existing = host.containers(project.name)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Where images are looked for; a digest is `sha256:…` of what the reference means now."""
+    """Where images are looked for; a digest is that of the manifest which a container would be made of."""
 
-    def digest(self, reference: str) -> str | None:
+    def digest(self, reference: str, platform: str | None) -> str | None:
         """Look into the local store."""
         ...
 
@@ -28,7 +28,7 @@ class Images(Protocol):
         """Fetch from the registry that the reference names; RegistryError, NotFound."""
         ...
 
-    def build(self, context: Path, reference: str) -> str:
+    def build(self, context: Path, reference: str, platform: str | None) -> str:
         """Build a project and tag the image."""
         ...
 
@@ -50,11 +50,11 @@ def provide(
 
 
 def _provide(service: Service, images: Images, report: Report, build: bool) -> str:
-    reference = service.spec.image
-    present = None if service.pull_policy == "always" else images.digest(reference)
+    reference, platform = service.spec.image, service.spec.platform
+    present = None if service.pull_policy == "always" else images.digest(reference, platform)
     if service.build and (build or present is None or service.pull_policy == "build"):
         report("Image", reference, "Building")
-        digest = images.build(service.build.context, reference)
+        digest = images.build(service.build.context, reference, platform)
         report("Image", reference, "Built")
         return digest
     if present is not None:
@@ -64,6 +64,6 @@ def _provide(service: Service, images: Images, report: Report, build: bool) -> s
             f"services.{service.name}: no image {reference} here, and pull_policy is never"
         )
     report("Image", reference, "Pulling")
-    digest = images.pull(reference, service.spec.platform)
+    digest = images.pull(reference, platform)
     report("Image", reference, "Pulled")
     return digest

@@ -191,7 +191,7 @@ def _difference(
         return "asked for"
     if label(record, CONFIG_HASH) != dict(spec.labels)[CONFIG_HASH]:
         return "its service changed"
-    if record.image != digests.get(spec.image, record.image):
+    if record.image.digest != digests.get(spec.image, record.image.digest):
         return "its image changed"
     return None
 

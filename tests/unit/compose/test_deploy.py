@@ -9,7 +9,7 @@ from wasmimg_compose.lifecycle import Condition
 from wasmimg_compose.model import Network, Project, Volume
 from wasmimg_compose.project import load
 from wasmimg_compose.reconcile import plan_up
-from wasmimg_compose.record import Record
+from wasmimg_compose.record import Record, Stored
 from wasmimg_images.errors import RunError
 
 
@@ -52,7 +52,7 @@ class Machine:
         name = str(spec.name)
         assert name not in self.records
         self.calls.append(f"create {name}")
-        self.records[name] = Record(name, name, spec, "sha256:1", "wasi/wasm", 0.0, "created")
+        self.records[name] = Record(name, name, spec, Stored("m", "sha256:1", 1, "wasi/wasm"), 0.0)
         return self.records[name]
 
     def start(self, name: str) -> Record:

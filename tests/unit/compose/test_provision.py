@@ -13,14 +13,14 @@ class Shelf:
         self.have = have
         self.calls: list[str] = []
 
-    def digest(self, reference: str) -> str | None:
+    def digest(self, reference: str, platform: str | None) -> str | None:
         return self.have.get(reference)
 
     def pull(self, reference: str, platform: str | None) -> str:
         self.calls.append(f"pull {reference} {platform}")
         return "sha256:pulled"
 
-    def build(self, context: Path, reference: str) -> str:
+    def build(self, context: Path, reference: str, platform: str | None) -> str:
         self.calls.append(f"build {context} {reference}")
         return "sha256:built"
 

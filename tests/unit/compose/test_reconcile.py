@@ -3,7 +3,7 @@ from pathlib import Path
 from wasmimg_compose.model import Project
 from wasmimg_compose.project import load
 from wasmimg_compose.reconcile import Operation, label, plan_up, stop_order, wanted_specs
-from wasmimg_compose.record import Record, State
+from wasmimg_compose.record import Record, State, Stored
 
 FILE = """
 services:
@@ -24,7 +24,7 @@ def project(tmp_path: Path, text: str = FILE) -> Project:
 
 def records(of: Project, state: State = "running") -> list[Record]:
     return [
-        Record(f"{number:064x}", str(spec.name), spec, "sha256:1", "wasi/wasm", float(number), state)
+        Record(f"{number:064x}", str(spec.name), spec, Stored("application/vnd.oci.image.manifest.v1+json", "sha256:1", 1, "wasi/wasm"), float(number), state)
         for number, (_, spec) in enumerate(
             (name, spec) for name, service in of.services.items() if not service.profiles
             for spec in wanted_specs(of, service)
