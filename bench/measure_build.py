@@ -20,8 +20,8 @@ def measure() -> list[Row]:
     full = _build()
     unchanged = repeated(_build, RUNS)
     size = next(
-        image["compressed"]
-        for image in map(json.loads, wasmimg("images", "--json").splitlines())
+        image["size"]
+        for image in json.loads(wasmimg("images", "--json"))
         if IMAGE in image["reference"]
     )
     return [

@@ -194,10 +194,9 @@ def first_answer_ms() -> float:
 def report(begin: float) -> None:
     """Print what a visitor wants to know next."""
     print("\n== Images (compressed) and start")
-    for line in wasmimg("images", "--json", quiet=True).splitlines():
-        image = json.loads(line)
+    for image in json.loads(wasmimg("images", "--json", quiet=True)):
         print(
-            f"   {image['reference']:<40} {image['compressed'] / 1e6:8.2f} MB  {image['platforms']}"
+            f"   {image['reference']:<40} {image['size'] / 1e6:8.2f} MB  {', '.join(image['platforms'])}"
         )
     times = [first_answer_ms() for _ in range(STARTS)]
     print(

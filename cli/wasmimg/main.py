@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "build": "build",
     "compose": "compose",
     "images": "images",
+    "import": "import_",
     "inspect": "inspect",
     "kill": "kill",
     "load": "load",
