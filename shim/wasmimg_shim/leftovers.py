@@ -16,11 +16,9 @@ def remove(bundle: str, container: str) -> None:
     if found is not None:
         record.kill(found)
     sandbox.remove_leftovers(bundle)
-    if found is None:
-        return
-    if found.runc_root:
+    if found is not None and found.runc_root:
         _runc_delete(found.runc_root, container)
-    if found.mounted:
+    if found is not None and found.mounted:
         rootfs.unmount(bundle)
     record.remove(bundle)
 

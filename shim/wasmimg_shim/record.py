@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.sandbox import CGROUP_RECORD
 
 FILE = "wasmimg.task"
 #: proc(5), /proc/pid/stat: field 22 is the start time; the second may hold spaces and ends in ")"
@@ -64,9 +65,10 @@ def read(bundle: str) -> Record | None:
 
 
 def remove(bundle: str) -> None:
-    """Forget the container."""
-    with suppress(FileNotFoundError):
-        os.unlink(f"{bundle}/{FILE}")
+    """Forget the container, once its cgroup has been removed."""
+    for name in (FILE, CGROUP_RECORD):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{bundle}/{name}")
 
 
 def kill(record: Record) -> None:

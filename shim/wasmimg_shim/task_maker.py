@@ -6,6 +6,7 @@ import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
+from wasmimg_images.errors import InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
@@ -42,6 +43,7 @@ class TaskMaker(NamedTuple):
             if request.rootfs:
                 rootfs.mount_all(path, request.rootfs)
                 undo.callback(rootfs.unmount, path)
+            undo.callback(record.remove, path)
             bundle = Bundle.load(path, request.id)
             found = entrypoint.resolve(bundle)
             undo.callback(os.close, found.fd)
@@ -74,7 +76,10 @@ class TaskMaker(NamedTuple):
         return Task(request.id, path, init, execs, release)
 
     async def _make_wasm(self, bundle: Bundle, found: Entrypoint, stdio: Stdio) -> Runner:
-        code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
+        try:
+            code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
+        except InvalidInput as error:
+            raise InvalidInput(f"{found.path}: {error.message}", hint=error.hint) from error
         return await wasm_task.WasmInit.create(
             bundle, found, code, self.engine, stdio, self.children
         )

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from wasmimg_shim import zygote_socket
 from wasmimg_shim.engine import Engine, load_engine
+from wasmimg_shim.linux import libc
 from wasmimg_shim.loop import Event, Loop, readable
 from wasmimg_shim.process import serve_start
 
@@ -28,6 +29,7 @@ _REQUEST_MAX = 8 << 20
 _PORTION = 65536
 #: sysexits.h, EX_SOFTWARE
 _FAULT = 70
+_LAST_DESCRIPTOR = (1 << 32) - 1
 
 
 def main(folder: str, engine_name: str) -> NoReturn:
@@ -100,7 +102,7 @@ class Zygote:
             self._children.add(child)
             return
         try:
-            self._listener.close()
+            connection = _alone(connection)
             serve_start(_receive(connection), caller, connection.detach(), self._engine)
         except BaseException:  # noqa: BLE001  # this process ends here; its last words go to the log
             traceback.print_exc()
@@ -136,6 +138,13 @@ class Zygote:
             # Who connected before that, and is not served, sees a reset and tries again.
             self._listener.close()
         return True
+
+
+def _alone(connection: socket.socket) -> socket.socket:
+    """Close all that is the zygote's or another caller's: who has a copy keeps its owner waiting."""
+    fd = os.dup2(connection.detach(), LISTENER, inheritable=False)
+    libc.close_range(LISTENER + 1, _LAST_DESCRIPTOR)
+    return socket.socket(fileno=fd)
 
 
 def _receive(connection: socket.socket) -> bytes:
