@@ -36,26 +36,31 @@ class CargoProject(NamedTuple):
     locked: bool
     sets_strip: bool
 
+    def packages(self) -> list[Path]:
+        """List the folders of the package and of the local ones that it depends on."""
+        found: list[Path] = []
+        waiting = [self.binary.folder]
+        while waiting:
+            folder = waiting.pop()
+            if folder not in found:
+                found.append(folder)
+                manifest = _toml(folder / MANIFEST)
+                waiting += _local_dependencies(folder, manifest)
+                waiting += _inherited(_workspace_root(folder), manifest)
+        return found
+
     def sources(self) -> Iterator[Path]:
-        """List the files that may change the outcome: those of the package and of local ones below.
+        """List the files that may change the outcome: those of all local packages.
 
         Generated and hidden folders are left out; the registry's packages never change.
         """
-        seen: set[Path] = set()
-        waiting = [self.binary.folder]
         for name in (MANIFEST, "Cargo.lock", "rust-toolchain", "rust-toolchain.toml"):
             if (self.root / name).is_file():
                 yield self.root / name
         yield from (self.root / ".cargo").glob("config*")
-        while waiting:
-            folder = waiting.pop()
-            if folder in seen:
-                continue
-            seen.add(folder)
-            manifest = _toml(folder / MANIFEST)
-            waiting += _local_dependencies(folder, manifest)
-            waiting += _inherited(self.root, manifest)
-            yield from _files(folder, top=True)
+        for folder in self.packages():
+            yield from _files(folder)
+            yield _workspace_root(folder) / MANIFEST  # what members inherit
 
 
 def discover(path: Path, *, wanted: str | None) -> CargoProject:
@@ -195,13 +200,12 @@ def _inherited(root: Path, manifest: dict[str, object]) -> list[Path]:
     ]
 
 
-def _files(folder: Path, *, top: bool) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[Path]:
     """Walk a package; folders with manifests of their own are other packages."""
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.name in _SKIPPED:
             continue
         if entry.is_symlink() or entry.is_file():
-            if top or entry.name != MANIFEST:
-                yield entry
+            yield entry
         elif entry.is_dir() and not (entry / MANIFEST).is_file():
-            yield from _files(entry, top=False)
+            yield from _files(entry)

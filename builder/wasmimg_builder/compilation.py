@@ -160,6 +160,9 @@ class Compilation(NamedTuple):
             yield registry, "/cargo/registry"
         yield from self.toolchain.sources().items()
         yield self.target_folder, "/target"
+        for package in self.project.packages():
+            if not package.is_relative_to(self.project.root):
+                yield package, f"/src/{package.name}"
         yield self.project.root, "/src"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -91,7 +92,7 @@ def command(
         raise
     write_exports(store, exports, built.descriptor, built.references)
     if push:
-        push_all(store, built.references, quiet=quiet)
+        push_all(store, home, built, quiet=quiet)
     report(built, as_json=as_json)
 
 
@@ -106,12 +107,15 @@ def describe(builder: Builder, request: Request, exports: Sequence[object], *, p
         print(f"push {tag.reference.familiar()}")
 
 
-def push_all(store: Store, references: Sequence[Reference], *, quiet: bool) -> None:
+def push_all(store: Store, home: Home, built: Built, *, quiet: bool) -> None:
     """Push the image under all its names."""
-    from wasmimg.push import push
+    from wasmimg.transfer import TransferLines
+    from wasmimg_images.registry.client import Client
 
-    for reference in references:
-        push(store, reference, quiet=quiet)
+    client = Client.from_environ(os.environ, cache=home.cache)
+    for reference in built.references:
+        with contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines:
+            client.push(store, reference, built.descriptor, lines)
 
 
 def report(built: Built, *, as_json: bool) -> None:

@@ -91,15 +91,19 @@ def named_entries(index: bytes, where: str) -> list[tuple[Descriptor, Reference 
     return found
 
 
-def read_folder(source: Path, store: Store) -> list[tuple[Descriptor, Reference | None]]:
-    """Copy a layout's images into the store, verified; naming them is left to the caller."""
+def load_folder(source: Path, store: Store) -> list[tuple[Descriptor, Reference | None]]:
+    """Copy a layout's images into the store, verified, and name them as it does."""
     index = source / "index.json"
     try:
         found = named_entries(index.read_bytes(), str(index))
     except FileNotFoundError:
         raise InvalidInput(f"{source} is no OCI layout: it has no index.json") from None
     other = type(store)(source)
-    for blob in closure(other, [descriptor for descriptor, _ in found]):
-        with other.open(blob) as content:
-            store.ingest(content, blob, blob.media_type)
+    with store.lease():
+        for blob in closure(other, [descriptor for descriptor, _ in found]):
+            with other.open(blob) as content:
+                store.ingest(content, blob, blob.media_type)
+        for descriptor, reference in found:
+            if reference is not None:
+                store.tag(reference, descriptor)
     return found
