@@ -40,7 +40,9 @@ class Root:
         parent = self._directory(head or "/", mode, links_left)
         try:
             try:
-                os.mkdir(name, mode, dir_fd=parent)
+                # the dots of a link's target are there as soon as what is before them is
+                if name not in {".", ".."}:
+                    os.mkdir(name, mode, dir_fd=parent)
             except FileExistsError:
                 # A link to something missing, such as /var/run -> /run: make what it means.
                 target = self._dangling(parent, name, path, links_left)
