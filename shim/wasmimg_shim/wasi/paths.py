@@ -23,6 +23,7 @@ from wasmimg_shim.wasi.memory import Memory, Refused
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from wasmimg_shim.wasi.filemounts import FileMounts
     from wasmimg_shim.wasi.signalfile import SignalFile
 
 __all__ = ["Paths"]
@@ -41,12 +42,18 @@ class Paths:
     """Functions whose names begin with `path_`."""
 
     def __init__(
-        self, memory: Memory, table: FdTable, beneath: Beneath, signals: SignalFile
+        self,
+        memory: Memory,
+        table: FdTable,
+        beneath: Beneath,
+        signals: SignalFile,
+        mounts: FileMounts,
     ) -> None:
         self._memory = memory
         self._table = table
         self._beneath = beneath
         self._signals = signals
+        self._mounts = mounts
 
     @host("path_open", "iiiiiIIii")
     def path_open(
@@ -82,6 +89,9 @@ class Paths:
     def _open(
         self, folder: Descriptor, name: bytes, flags: int, base: int, inheriting: int
     ) -> Descriptor:
+        mounted = self._mounts.at(folder.guest_path, name)
+        if mounted is not None:
+            return self._mounts.open(mounted, flags, base)
         host_fd = self._beneath.open(folder.host, name, flags, 0o666 if flags & os.O_CREAT else 0)
         kind = file_type(os.fstat(host_fd).st_mode)
         possible = rights.DIRECTORY if kind == fdtable.DIRECTORY else rights.FILE
@@ -166,6 +176,10 @@ class Paths:
         self._memory.check(result, 64)
         if self._signals.is_at(folder.guest_path, self._path(path, length)):
             self._memory.write(result, self._signals.filestat())
+            return
+        mounted = self._mounts.at(folder.guest_path, self._path(path, length))
+        if mounted is not None:
+            self._memory.write(result, filestat.pack(self._mounts.stat(mounted)))
             return
         flags = os.O_PATH | (0 if lookup & _FOLLOW else os.O_NOFOLLOW)
         with self._opened(folder, path, length, flags) as found:

@@ -106,6 +106,8 @@ class Poll:
         self._registered.pop(host_fd, None)
         self._raw = b""
 
+    # WasmEdge's edge-triggered form is never told of less than it asked for by the other
+    @host("epoll_oneoff", "iiii")
     @host("poll_oneoff", "iiii")
     def poll_oneoff(self, subscriptions: int, events: int, count: int, result: int) -> None:
         memory = self._memory

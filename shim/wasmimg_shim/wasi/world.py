@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import stat
 import termios
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from wasmimg_shim.wasi.addrinfo import Addrinfo
 from wasmimg_shim.wasi.beneath import Beneath
 from wasmimg_shim.wasi.clocks import Clocks
 from wasmimg_shim.wasi.fdtable import Descriptor, FdTable, file_type
+from wasmimg_shim.wasi.filemounts import FileMounts
 from wasmimg_shim.wasi.files import Files
 from wasmimg_shim.wasi.function import Function, functions
 from wasmimg_shim.wasi.memory import Memory
@@ -45,6 +47,7 @@ class World:
         self._guest = guest
         self._table = FdTable()
         self._signals = SignalFile()
+        self._mounts = FileMounts()
         self._silence: int | None = None
         memory = Memory(take_memory)
         env = guest.env
@@ -55,7 +58,7 @@ class World:
             Process(memory, guest.args, env),
             Clocks(memory),
             Files(memory, self._table),
-            Paths(memory, self._table, Beneath(), self._signals),
+            Paths(memory, self._table, Beneath(), self._signals, self._mounts),
             Poll(memory, self._table),
             Sockets(memory, self._table),
             Transfers(memory, self._table),
@@ -85,11 +88,19 @@ class World:
         )
 
     def open(self) -> None:
-        """Give the guest its standard streams and folders; RunError names a folder that fails."""
+        """Give the guest its standard streams, folders and files; RunError names what fails."""
         for host_fd in (0, 1, 2):
             self._table.add(_stream(host_fd))
         for preopen in self._guest.preopens:
-            self._table.add(_folder(preopen))
+            try:
+                if stat.S_ISDIR(os.stat(preopen.path).st_mode):
+                    self._table.add(_folder(preopen))
+                else:
+                    self._mounts.add(preopen.guest_path, preopen.path, writable=preopen.writable)
+            except OSError as error:
+                raise RunError(
+                    f"cannot open {preopen.path} for the guest's {preopen.guest_path}: {error.strerror}"
+                ) from error
 
     def signal(self, number: int) -> bool:
         """Tell the guest of a signal if it listens."""
@@ -133,13 +144,7 @@ def _stream(host_fd: int) -> Descriptor:
 
 
 def _folder(preopen: Preopen) -> Descriptor:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    try:
-        host_fd = os.open(preopen.path, flags)
-    except OSError as error:
-        raise RunError(
-            f"cannot open {preopen.path} for the guest's {preopen.guest_path}: {error.strerror}"
-        ) from error
+    host_fd = os.open(preopen.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     allowed = rights.ALL if preopen.writable else rights.ALL & ~rights.CHANGING
     folder = Descriptor(
         host_fd,
