@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasmimg_images.errors import WasmimgError
+from wasmimg_shim.engine import STACK_BYTES
 
 if TYPE_CHECKING:
     from wasmimg_shim.engine import Engine, Instance
@@ -43,8 +44,6 @@ FINISHED = signal.SIGRTMAX
 DRAIN_SECONDS = 10.0
 DRAIN_LOOKS = 0.05
 CALM_LOOKS = 2
-#: wasm frames live on the thread's stack; only touched pages cost memory
-STACK_BYTES = 16 << 20
 
 
 class Preopen(NamedTuple):

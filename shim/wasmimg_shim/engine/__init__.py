@@ -14,9 +14,11 @@ from wasmimg_images.errors import NotFound
 if TYPE_CHECKING:
     from wasmimg_shim.guest import Guest
 
-__all__ = ["DEFAULT", "Engine", "Instance", "load_engine"]
+__all__ = ["DEFAULT", "STACK_BYTES", "Engine", "Instance", "load_engine"]
 
 DEFAULT = "wasmtime"
+#: of the thread that runs a guest; only pages that are touched cost memory
+STACK_BYTES = 16 << 20
 
 
 class Instance(Protocol):
@@ -25,7 +27,8 @@ class Instance(Protocol):
     def run(self) -> int:
         """Open the guest's folders, instantiate, run to the end and return the status, 0 to 255.
 
-        A trap is reported on fd 2 and gives 134, as an abort does natively.
+        A trap is reported on fd 2 and gives 134, as an abort does natively. To be called in a
+        thread with a stack of STACK_BYTES: a guest may use half of it, and is stopped by a trap.
         """
         ...
 

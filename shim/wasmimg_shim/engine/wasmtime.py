@@ -19,6 +19,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 
 from wasmimg_images.errors import CannotInvoke, InvalidInput
+from wasmimg_shim.engine import STACK_BYTES
 from wasmimg_shim.wasi.binding import Callback, bind
 from wasmimg_shim.wasi.function import Exit, Trap
 from wasmimg_shim.wasi.world import World
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Wasmtime"]
 
-#: bytes of a thread's stack that wasm frames may use; the worker's stack (guest.py) is larger
-WASM_STACK = 8 << 20
+#: bytes of a thread's stack that wasm frames may use; the rest is for host functions
+WASM_STACK = STACK_BYTES // 2
 #: of the configuration below and of all that changes what compiled code expects of us
 SETTINGS = "cranelift-speed,serial,stack-8M,no-threads,no-memory64,1"
 ABORTED = 134
@@ -65,7 +66,7 @@ class Wasmtime:
         # a pool of threads would not survive fork(2): the child waits for it for ever
         ffi.wasmtime_config_parallel_compilation_set(config.ptr(), False)
         # no asynchronous calls are made, but their stacks may not be smaller
-        ffi.wasmtime_config_async_stack_size_set(config.ptr(), 2 * WASM_STACK)
+        ffi.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
         ffi.wasmtime_config_max_wasm_stack_set(config.ptr(), WASM_STACK)
         ffi.wasmtime_config_wasm_threads_set(config.ptr(), False)
         config.wasm_memory64 = False
@@ -114,13 +115,11 @@ class WasmtimeInstance:
         self._ending: BaseException | None = None
         self._world = World(guest, self._take_memory)
         self._entry = _entry(module, guest.function)
-        defined: set[tuple[str, str | None, str]] = set()
-        for wanted in module.imports:
-            # a module may import one function twice, and linkers often make it so
-            same = (wanted.module, wanted.name, str(wanted.type))
-            if same not in defined:
-                defined.add(same)
-                self._define(wanted)
+        imports = {  # a module may import one function twice, and linkers often make it so
+            (wanted.module, wanted.name, _type_of(wanted)): wanted for wanted in module.imports
+        }
+        for wanted in imports.values():
+            self._define(wanted)
         self._ready = self._linker.instantiate_pre(module)
         self.signal = self._world.signal
         self.stop_listening = self._world.stop_listening
@@ -169,11 +168,10 @@ class WasmtimeInstance:
 
     def _define(self, wanted: wasmtime.ImportType) -> None:
         name = wanted.name or ""
-        if not isinstance(wanted.type, wasmtime.FuncType):
+        kind = _type_of(wanted)
+        if kind is None:
             raise InvalidInput(f"the module imports {wanted.module}.{name}, which is no function")
-        function = self._world.function(
-            wanted.module, name, _letters(wanted.type.params), _letters(wanted.type.results)
-        )
+        function = self._world.function(wanted.module, name, *kind)
         callback = bind(function, self._trap)
         self._callbacks.append(callback)
         module, field = wanted.module.encode(), name.encode()
@@ -213,6 +211,13 @@ def _entry(module: wasmtime.Module, function: str | None) -> list[str]:
         if found.params or found.results:
             raise CannotInvoke(f"the function {name!r} takes or gives values: it can't be run")
     return names
+
+
+def _type_of(wanted: wasmtime.ImportType) -> tuple[str, str] | None:
+    """Parameters and results of a function, a letter each; None for any other import."""
+    if not isinstance(wanted.type, wasmtime.FuncType):
+        return None
+    return _letters(wanted.type.params), _letters(wanted.type.results)
 
 
 def _letters(types: list[wasmtime.ValType]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 
@@ -92,10 +93,8 @@ def test_any_bytes_are_an_answer_or_malformed(noise: bytes) -> None:
     query = Query.of("db", socket.AF_INET)
     reply = message(query, noise)
     query.is_answered_by(noise)
-    try:
+    with contextlib.suppress(Malformed):
         assert parse(reply, query).rcode == 0
-    except Malformed:
-        pass
 
 
 @pytest.mark.parametrize("name", ["", ".", "a..b", "x" * 64, "ü.example", ".".join(["abc"] * 70)])

@@ -124,7 +124,7 @@ def test_nothing_outside_is_reached(stage: Stage, root: Path, path: str) -> None
     (root / "chain").symlink_to("up/secret")
     at = stage.room(64)
     assert stage.open_path(ROOT, path, base=READ)[0] == errno.NOTCAPABLE
-    assert stage.open_path(ROOT, path, oflags=CREAT, base=READ)[0] in {errno.NOTCAPABLE}
+    assert stage.open_path(ROOT, path, oflags=CREAT, base=READ)[0] == errno.NOTCAPABLE
     assert stage.call("path_filestat_get", ROOT, 1, *stage.path(path), at) == errno.NOTCAPABLE
     assert (root.parent / "secret").read_text() == "outside"
 
@@ -248,9 +248,7 @@ def test_the_signal_file_is_served_without_being_there(stage: Stage, root: Path)
     at = stage.room(64)
     stage.ok("path_filestat_get", ROOT, 0, *stage.path("./dev//wasmimg/signal"), at)
     assert stage.memory[at + 16] == 2
-    assert stage.open_path(ROOT, "dev/wasmimg/signal", base=rights.FD_WRITE)[0] in {
-        errno.NOTCAPABLE
-    }
+    assert stage.open_path(ROOT, "dev/wasmimg/signal", base=rights.FD_WRITE)[0] == errno.NOTCAPABLE
     assert stage.call("path_unlink_file", ROOT, *stage.path("dev/wasmimg/signal")) == errno.ROFS
     assert stage.open_path(VOLUME, "dev/wasmimg/signal", base=READ)[0] == errno.NOENT
     stage.ok("fd_close", fd)

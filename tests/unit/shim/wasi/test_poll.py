@@ -5,7 +5,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,7 +158,7 @@ def test_clocks_anywhere_in_the_list(
 @pytest.mark.parametrize(
     ("clock", "now"), [(REALTIME, time.time_ns), (MONOTONIC, time.monotonic_ns)]
 )
-def test_absolute_times(stage: Stage, clock: int, now) -> None:  # type: ignore[no-untyped-def] # a built-in function
+def test_absolute_times(stage: Stage, clock: int, now: Callable[[], int]) -> None:
     due = now() + 15_000_000
     assert ready(stage, (1, CLOCK, clock, due, 0, ABSTIME)) == [Event(1, 0, CLOCK, 0, 0)]
     assert now() >= due
