@@ -140,19 +140,24 @@ def kept_filter(seccomp: Seccomp, folder: str) -> Filter:
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         digest, program = stream.read(DIGEST_SIZE), stream.read()
         ours = os.fstat(stream.fileno()).st_uid == os.geteuid()
-        if ours and digest == hashlib.sha256(program).digest():
+        if ours and digest == _seal(key, program):
             return Filter(program, flags)
     compiled = compile_filter(seccomp)
     partial = f"{path}.{os.getpid()}"
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
         with open(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-            stream.write(hashlib.sha256(compiled.program).digest() + compiled.program)
+            stream.write(_seal(key, compiled.program) + compiled.program)
         os.rename(partial, path)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(partial)
     return compiled
+
+
+def _seal(key: str, program: bytes) -> bytes:
+    """Bind a program to its rules, so that a file under another's name is not taken for it."""
+    return hashlib.sha256(key.encode() + program).digest()
 
 
 def _version(library: ctypes.CDLL) -> str:

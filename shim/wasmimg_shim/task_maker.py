@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from wasmimg_shim.shim_log import ShimLog
     from wasmimg_shim.task import Runner
 
+#: compiled seccomp profiles lie in a folder of the code cache: as private, and as easily made anew
+FILTERS = "filters"
+
 
 class TaskMaker(NamedTuple):
     """What making containers takes."""
@@ -80,8 +83,9 @@ class TaskMaker(NamedTuple):
             code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
         except InvalidInput as error:
             raise InvalidInput(f"{found.path}: {error.message}", hint=error.hint) from error
+        filters = os.path.join(self.cache.directory, FILTERS)
         return await wasm_task.WasmInit.create(
-            bundle, found, code, self.engine, stdio, self.children
+            bundle, found, code, self.engine, stdio, self.children, filters
         )
 
     async def _make_linux(self, runc: Runc, stdio: Stdio) -> Runner:

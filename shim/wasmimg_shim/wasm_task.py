@@ -84,14 +84,15 @@ class WasmInit:
         engine: Engine,
         stdio: Stdio,
         children: Children,
+        filters: str,
     ) -> WasmInit:
         """Make init, and return once it has confirmed its namespaces; else raise why not.
 
-        `code` is closed.
+        `code` is closed; `filters` is the folder of compiled seccomp profiles.
         """
         program = WasmProgram(engine, code, guest_of(bundle.spec, entrypoint))
         try:
-            child = sandbox.spawn(bundle, stdio.fds, program, keep=(code,))
+            child = sandbox.spawn(bundle, stdio.fds, program, keep=(code,), filters=filters)
         finally:
             os.close(code)
         init = cls(child, children)
