@@ -28,6 +28,7 @@ from wasmimg_images.image import Image, load
 from wasmimg_images.layout import Store
 from wasmimg_images.snapshot import Snapshots
 from wasmimg_images.spec import Descriptor
+from wasmimg_shim.seccomp_profile import default_profile, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,7 @@ def write_bundle(home: Home, record: Record, image: Image, rootfs: Rootfs) -> No
         network={HOST: None, NONE: ""}.get(kind, str(places.namespace)),
         mounts=[*_host_files(record, places), *_mounts(home, record, rootfs)],
         annotations=_annotations(record, image, is_wasm=is_wasm),
-        seccomp=None,
+        seccomp=document(default_profile(bundle.CAPABILITIES)),
         open_files=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], OPEN_FILES),
         is_wasm=is_wasm,
     )
