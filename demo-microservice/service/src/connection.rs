@@ -57,7 +57,8 @@ pub async fn serve(stream: HttpStream, api: Arc<Api>, member: Member, idle: Dura
     let mut http = http1::Builder::new()
         // One write an answer: there is no TCP_NODELAY everywhere.
         .writev(false)
-        .pipeline_flush(true)
+        // A client that has said all it wants to say still gets its answer.
+        .half_close(true)
         // Silence is measured here, by one timer for many requests.
         .header_read_timeout(None)
         .serve_connection(stream, service);
