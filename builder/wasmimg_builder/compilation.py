@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from wasmimg_builder import rustc_wrapper
 from wasmimg_builder.toolchains import TARGET
 from wasmimg_images.errors import BuildFailed, HostError
 
@@ -137,6 +138,7 @@ class Compilation(NamedTuple):
             if key in _KEPT or key.startswith(_KEPT_PREFIXES)
         }
         env |= self.toolchain.environment()
+        env |= rustc_wrapper.install(self.target_folder, self.project.packages())
         env |= {
             "CARGO_ENCODED_RUSTFLAGS": _SEPARATOR.join(self._rustflags()),
             "CARGO_INCREMENTAL": "0",
