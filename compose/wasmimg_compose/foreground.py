@@ -107,6 +107,7 @@ class Foreground:
                     return
             self._selector.unregister(source)
             os.close(sink)
+            self._ask(lambda task: task.close_stdin(self._record.id))
 
         try:
             self._selector.register(source, selectors.EVENT_READ, pass_on)
@@ -114,6 +115,7 @@ class Foreground:
             while data := os.read(source, CHUNK):
                 _write_all(sink, data)
             os.close(sink)
+            self._ask(lambda task: task.close_stdin(self._record.id))
 
     def _loop(self) -> int:
         assert self._wait is not None
@@ -153,11 +155,15 @@ class Foreground:
         del frame
         if not self._address:
             raise KeyboardInterrupt
+        self._ask(lambda task: task.kill(self._record.id, number))
+
+    def _ask(self, call: Callable[[client.TaskClient], None]) -> None:
+        """Ask something of the shim that is not worth an error once the container has ended."""
         with (
             contextlib.suppress(client.RpcError, client.ShimGone),
             contextlib.closing(client.connect(self._address)) as task,
         ):
-            task.kill(self._record.id, number)
+            call(task)
 
     def _close(self) -> None:
         for reader in self._readers:

@@ -19,11 +19,11 @@ from wasmimg_compose.hostfiles import HostFiles
 from wasmimg_compose.network.networks import Networks
 from wasmimg_compose.places import Places
 from wasmimg_compose.record import Record, Records, Stored
-from wasmimg_compose.reservation import reserve
+from wasmimg_compose.reservation import Reservation, reserve
 from wasmimg_compose.rootfs import Rootfs
 from wasmimg_compose.volumes import Volumes
 from wasmimg_images.digest import Digest
-from wasmimg_images.errors import NotFound
+from wasmimg_images.errors import HostError, NotFound
 from wasmimg_images.image import Image, load
 from wasmimg_images.layout import Store
 from wasmimg_images.snapshot import Snapshots
@@ -64,7 +64,7 @@ def start(home: Home, record: Record, stdio: Stdio | None) -> Started:
     """Start the container; the caller holds its lock, and tears down if this raises."""
     records, places = Records.of(home), Places(home, record.id)
     image = stored_image(home, record.image)
-    reservations = reserve(record.spec.ports)
+    reservations = _reserve(home, record)
     held = Held(tuple(reservation.socket for reservation in reservations))
     try:
         record = records.save(
@@ -85,6 +85,22 @@ def start(home: Home, record: Record, stdio: Stdio | None) -> Started:
         held.close()
         raise
     return Started(record, held)
+
+
+def _reserve(home: Home, record: Record) -> list[Reservation]:
+    """Take the published ports; a container of ours that has one is named instead of its keeper."""
+    try:
+        return reserve(record.spec.ports)
+    except HostError as error:
+        wanted = {(port.host_port, port.protocol) for port in record.spec.ports}
+        for other in Records.of(home).all():
+            for port in other.ports:
+                if (port.host_port, port.protocol) in wanted and other.id != record.id:
+                    raise HostError(
+                        f"port {port.host_port}/{port.protocol} is in use by container {other.name}",
+                        hint="publish another port, or stop that container",
+                    ) from error
+        raise
 
 
 def stored_image(home: Home, stored: Stored) -> Image:

@@ -46,18 +46,24 @@ def end_task(home: Home, record: Record) -> client.Exit | None:
 
 
 def _delete(record: Record) -> client.Exit:
+    """Delete the task and send the shim home, whether there was a task or not."""
     with contextlib.closing(client.connect(record.shim)) as task:
         try:
-            found = task.delete(record.id)
-        except client.RpcError as error:
-            if error.code != client.Code.FAILED_PRECONDITION:
-                raise
-            task.kill(record.id, signal.SIGKILL, everyone=True)
-            task.wait(record.id, timeout=PATIENCE)
-            found = task.delete(record.id)
-        with contextlib.suppress(client.RpcError, client.ShimGone):
-            task.shutdown(record.id)
-        return found
+            return _delete_task(task, record)
+        finally:
+            with contextlib.suppress(client.RpcError, client.ShimGone):
+                task.shutdown(record.id)
+
+
+def _delete_task(task: client.TaskClient, record: Record) -> client.Exit:
+    try:
+        return task.delete(record.id)
+    except client.RpcError as error:
+        if error.code != client.Code.FAILED_PRECONDITION:
+            raise
+    task.kill(record.id, signal.SIGKILL, everyone=True)
+    task.wait(record.id, timeout=PATIENCE)
+    return task.delete(record.id)
 
 
 def clear(home: Home, record: Record) -> None:
