@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 from typing import TYPE_CHECKING, Any
 
 from wasmimg_shim.wasi.errno import from_linux
@@ -24,19 +25,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "bind"]
 
-Callback: Any = ctypes.CFUNCTYPE(
-    ctypes.c_size_t,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.POINTER(ctypes.c_uint32),
-    ctypes.c_size_t,
-)
-#: 32-bit words a slot has
-_WORDS = 4
+# The callee may declare fewer parameters than it is given. Of the first two nothing is wanted, and
+# as bytes they cost least to convert.
+Callback: Any = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_uint8, ctypes.c_uint8, ctypes.c_size_t)
+#: a slot as 32-bit words, and what of it each letter needs
+_LETTERS = {"i": "I12x", "I": "Q8x"}
+_MOST_SLOTS_BYTES = 16 * 16
+#: a guest calls from few depths of its stack, so few views are ever needed
+_MOST_VIEWS = 4096
 _SOURCE = """
-def make(call, from_linux, Refused, trap):
-    def callback(_environment, _caller, slots, _count):
+def make(call, unpack, views, view_at, from_linux, Refused, trap):
+    def callback(_environment, _caller, address):
+        slots = views.get(address)
+        if slots is None:
+            slots = view_at(address)
         try:
+            {arguments} = unpack(slots)
             call({arguments})
             {result} = 0
         except OSError as error:
@@ -48,17 +52,25 @@ def make(call, from_linux, Refused, trap):
         return 0
     return callback
 """
+_views: dict[int, memoryview] = {}
+
+
+def _view_at(address: int) -> memoryview:
+    """Words of the guest's stack; used only while a call with this address lasts."""
+    if len(_views) >= _MOST_VIEWS:
+        _views.clear()
+    view = memoryview((ctypes.c_ubyte * _MOST_SLOTS_BYTES).from_address(address)).cast("B")
+    _views[address] = view = view.cast("I")
+    return view
 
 
 @functools.cache
 def _maker(parameters: str, *, returns: bool) -> Callable[..., Callable[..., int]]:
-    words = {"i": "slots[{0}]", "I": "slots[{0}] | slots[{1}] << 32"}
-    arguments = ", ".join(
-        words[letter].format(_WORDS * index, _WORDS * index + 1)
-        for index, letter in enumerate(parameters)
-    )
+    names = ", ".join(f"a{index}" for index in range(len(parameters)))
     namespace: dict[str, Callable[..., Callable[..., int]]] = {}
-    source = _SOURCE.format(arguments=arguments, result="slots[0]" if returns else "_result")
+    source = _SOURCE.format(
+        arguments=f"{names}," if names else "_", result="slots[0]" if returns else "_result"
+    ).replace("call(_)", "call()")
     exec(compile(source, f"<host function ({parameters})>", "exec"), namespace)  # noqa: S102 -- the source is ours, made of two letters
     return namespace["make"]
 
@@ -69,4 +81,5 @@ def bind(function: Function, trap: Callable[[BaseException], int]) -> object:
     The caller keeps the callback alive for as long as the engine may call it.
     """
     make = _maker(function.parameters, returns=function.returns)
-    return Callback(make(function.call, from_linux, Refused, trap))
+    unpack = struct.Struct("<" + "".join(_LETTERS[p] for p in function.parameters)).unpack_from
+    return Callback(make(function.call, unpack, _views, _view_at, from_linux, Refused, trap))
