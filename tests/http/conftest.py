@@ -81,16 +81,19 @@ def mysql() -> Iterator[Server]:
     server.close()
 
 
-def _fresh_database(server: Server) -> str:
+def _start(implementation: Native | OnEngine, server: Server) -> Service:
+    """Start a service with a database of its own."""
     name = f"orders{next(_numbers)}"
     server.sql(f"CREATE DATABASE {name}")
-    return server.url(name)
+    service = start(implementation, {"DATABASE_URL": server.url(name)})
+    service.database = name
+    return service
 
 
 @pytest.fixture(scope="module")
 def service(implementation: Native | OnEngine, mariadb: Server) -> Iterator[Service]:
     """A service that the tests of a module share; none of them may stop or starve it."""
-    service = start(implementation, {"DATABASE_URL": _fresh_database(mariadb)})
+    service = _start(implementation, mariadb)
     yield service
     service.close()
 
@@ -98,7 +101,7 @@ def service(implementation: Native | OnEngine, mariadb: Server) -> Iterator[Serv
 @pytest.fixture
 def own_service(implementation: Native | OnEngine, mariadb: Server) -> Iterator[Service]:
     """A service for one test, which may do what it likes to it."""
-    service = start(implementation, {"DATABASE_URL": _fresh_database(mariadb)})
+    service = _start(implementation, mariadb)
     yield service
     service.close()
 

@@ -34,6 +34,7 @@ class Service:
 
     def __init__(self, command: list[str], environment: Mapping[str, str], port: int) -> None:
         self.port = port
+        self.database = ""
         # A file, so that the service never waits for whoever reads its log.
         self._log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, env=environment, stderr=self._log)
