@@ -69,7 +69,7 @@ class Stage:
                 slots[4 * index + 1] = value >> 32 & 0xFFFF_FFFF
         self._ending = None
         callback = bind(function, self._trap)
-        if callback(None, None, ctypes.cast(slots, ctypes.POINTER(ctypes.c_uint32)), 1):
+        if callback(0, 0, ctypes.addressof(slots)):
             assert self._ending is not None
             raise Trapped from self._ending
         return slots[0]
