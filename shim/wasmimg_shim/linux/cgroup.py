@@ -88,10 +88,14 @@ def _slice_path(name: str) -> str:
 
 
 class Cgroup:
-    """The folders of one container, as (hierarchy's name, path)."""
+    """The folders of one container, as (hierarchy's name, path).
 
-    def __init__(self, folders: tuple[tuple[str, str], ...]) -> None:
+    `record` is the file that names them while they may exist, once there is one.
+    """
+
+    def __init__(self, folders: tuple[tuple[str, str], ...], record: str | None = None) -> None:
         self.folders = folders
+        self.record = record
 
     @classmethod
     def plan(cls, path: str, container_id: str) -> Cgroup:
@@ -109,7 +113,7 @@ class Cgroup:
                 lines = stream.read().splitlines()
         except FileNotFoundError:
             return cls(())
-        return cls(tuple(_recorded(line) for line in lines if line))
+        return cls(tuple(_recorded(line) for line in lines if line), record)
 
     @property
     def unified(self) -> bool:
@@ -126,6 +130,7 @@ class Cgroup:
             _refuse_populated(path)
         with open(record, "w", encoding="utf-8") as stream:
             stream.writelines(f"{name}\t{path}\n" for name, path in self.folders)
+        self.record = record
         made: list[tuple[str, str]] = []
         try:
             for name, path in self.folders:
@@ -137,8 +142,7 @@ class Cgroup:
                     _make(path)
                 made.append((name, path))
         except BaseException:
-            Cgroup(tuple(made)).remove()
-            os.unlink(record)
+            Cgroup(tuple(made), record).remove()
             raise
 
     def limit(self, resources: Resources) -> None:
@@ -180,7 +184,7 @@ class Cgroup:
         return 0
 
     def remove(self) -> None:
-        """Kill what is left and remove the folders; none left is no error.
+        """Kill what is left, remove the folders and the record; none left is no error.
 
         Waits up to two seconds for processes that can't die at once (they are in the kernel).
         """
@@ -193,6 +197,9 @@ class Cgroup:
                 if time.monotonic() > deadline:
                     raise OSError(errno.EBUSY, "processes are left in the cgroup", path)
                 time.sleep(INTERVAL)
+        if self.record is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.record)
 
 
 def _recorded(line: str) -> tuple[str, str]:

@@ -130,6 +130,7 @@ def test_leftovers_of_a_killed_shim_are_removed_by_the_bundle(boxes: Boxes) -> N
     sandbox.remove_leftovers(str(boxes.bundle))
     assert reap(child) == -signal.SIGKILL
     assert not list(cgroup_folders(boxes.cgroup))
+    assert not (boxes.bundle / sandbox.CGROUP_RECORD).exists()
     sandbox.remove_leftovers(str(boxes.bundle))
 
 

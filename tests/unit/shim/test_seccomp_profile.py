@@ -7,6 +7,7 @@ import operator
 import os
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -236,7 +237,7 @@ def test_flags_are_carried() -> None:
     assert compile_filter(rules(flags=flags)).flags == 6
 
 
-def test_a_kept_filter_is_compiled_once(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_filter_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = f"{tmp_path}/filters"
     profile = rules(SeccompRule(("sync",), "SCMP_ACT_ERRNO", 5))
     first = kept_filter(profile, folder)
@@ -249,7 +250,7 @@ def test_a_kept_filter_is_compiled_once(tmp_path: object, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("keep", [0, 10, 40])
-def test_a_kept_filter_that_is_not_whole_is_made_anew(tmp_path: object, keep: int) -> None:
+def test_a_kept_filter_that_is_not_whole_is_made_anew(tmp_path: Path, keep: int) -> None:
     folder = f"{tmp_path}/filters"
     profile = rules(SeccompRule(("sync",), "SCMP_ACT_ERRNO", 6))
     first = kept_filter(profile, folder)
@@ -260,7 +261,18 @@ def test_a_kept_filter_that_is_not_whole_is_made_anew(tmp_path: object, keep: in
     assert os.stat(f"{folder}/{name}").st_size == len(first.program) + 32
 
 
-def test_a_folder_that_can_not_be_written_is_no_error(tmp_path: object) -> None:
+def test_a_kept_filter_under_anothers_name_is_not_taken(tmp_path: Path) -> None:
+    folder = str(tmp_path / "filters")
+    strict, loose = rules(SeccompRule(("sync",), "SCMP_ACT_ERRNO", 5)), rules()
+    kept_filter(strict, folder)
+    (name,) = os.listdir(folder)
+    kept_filter(loose, folder)
+    (other,) = set(os.listdir(folder)) - {name}
+    os.replace(f"{folder}/{other}", f"{folder}/{name}")
+    assert kept_filter(strict, folder) == compile_filter(strict)
+
+
+def test_a_folder_that_can_not_be_written_is_no_error(tmp_path: Path) -> None:
     with open(f"{tmp_path}/file", "w"):
         profile = rules(SeccompRule(("sync",), "SCMP_ACT_ERRNO", 7))
     assert kept_filter(profile, f"{tmp_path}/file/inner") == compile_filter(profile)

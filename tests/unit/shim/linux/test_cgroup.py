@@ -78,6 +78,10 @@ def test_a_record_is_enough_to_remove(tmp_path: Path) -> None:
     assert all(os.path.isdir(path) for _, path in made.folders)
     recalled = Cgroup.recall(record)
     assert recalled.folders == made.folders
+    recalled.remove()
+    assert sorted(os.listdir(tmp_path)) == ["memory", "pids"]
+    assert not any(os.path.exists(path) for _, path in made.folders)
+    recalled.remove()
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
