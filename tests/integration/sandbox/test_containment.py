@@ -342,3 +342,15 @@ class _Terminal:
             device = text.read().rpartition(")")[2].split()[4]
         os.write(1, f"{device} {os.tcgetpgrp(0) == 1}".encode())
         return 0
+
+
+@pytest.mark.parametrize(("word", "shared"), [("", False), ("rprivate", False), ("shared", True)])
+def test_the_roots_propagation(boxes: Boxes, word: str, shared: bool) -> None:
+    boxes.configuration["linux"]["rootfsPropagation"] = word
+
+    def run() -> object:
+        with open("/proc/self/mountinfo") as text:
+            (root,) = [line for line in text if line.split()[4] == "/"]
+        return "shared:" in root
+
+    assert boxes.value(run) is shared

@@ -23,6 +23,8 @@ from wasmimg_testing.sandbox import (
 
 pytestmark = pytest.mark.root
 MIB = 1 << 20
+#: where version 2 is mounted: beside version 1, or alone
+UNIFIED = next(path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.isdir(path))
 
 
 def hog() -> object:
@@ -150,3 +152,17 @@ def test_a_relative_path_is_below_the_shims_own_cgroup(boxes: Boxes) -> None:
         )
         if name:
             assert path == f"{here.rstrip('/')}{boxes.cgroup}"
+
+
+def test_version_2_folders(boxes: Boxes) -> None:
+    """On a hybrid host the controllers are elsewhere; the folder's life is the same."""
+    path = f"{UNIFIED}{boxes.cgroup}-parent/inner"
+    cgroup = Cgroup((("", path),))
+    child = boxes.confirmed(Function(lambda: 1))
+    cgroup.create(str(boxes.folder / "record"))
+    cgroup.add(child.pid)
+    assert cgroup.processes() == (child.pid,)
+    assert cgroup.oom_kills() == 0
+    cgroup.remove()
+    assert reap(child) == -signal.SIGKILL
+    os.rmdir(os.path.dirname(path))
