@@ -40,7 +40,7 @@ def command(host: str, username: str | None, password_stdin: bool, plain_http: b
             """Give it."""
             return credential
 
-    client = Client.from_environ(os.environ, plain_http=plain_http, credentials=Given())
-    client.check(host)
+    with Client.from_environ(os.environ, plain_http=plain_http, credentials=Given()) as client:
+        client.check(host)
     where = Credentials.from_environ(os.environ).save(host, credential)
     click.echo(f"Logged in to {host}; credentials are in {where}.", err=True)

@@ -53,8 +53,10 @@ def command(
         raise click.UsageError("--platform and --all-platforms exclude each other")
     home = Home.from_environ(os.environ)
     name = Reference.parse(reference)
-    client = Client.from_environ(os.environ, plain_http=plain_http, cache=home.cache)
-    with contextlib.closing(TransferLines("pulled", quiet=quiet)) as lines:
+    with (
+        Client.from_environ(os.environ, plain_http=plain_http, cache=home.cache) as client,
+        contextlib.closing(TransferLines("pulled", quiet=quiet)) as lines,
+    ):
         found = client.pull(
             Store(home.store),
             name,

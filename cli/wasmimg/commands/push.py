@@ -33,8 +33,10 @@ def command(reference: str, plain_http: bool | None, as_json: bool, quiet: bool)
     home = Home.from_environ(os.environ)
     store, name = Store(home.store), Reference.parse(reference)
     descriptor = store.resolve(name)
-    client = Client.from_environ(os.environ, plain_http=plain_http, cache=home.cache)
-    with contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines:
+    with (
+        Client.from_environ(os.environ, plain_http=plain_http, cache=home.cache) as client,
+        contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines,
+    ):
         pushed = client.push(store, name, descriptor, lines)
     by_digest = f"{name.familiar_name}@{pushed.descriptor.digest}"
     if not as_json:

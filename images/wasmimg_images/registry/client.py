@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from wasmimg_images.image import runnable
 from wasmimg_images.registry.blob_upload import CHUNK_SIZE, Forgetful, ResumptionFolder
@@ -59,6 +59,7 @@ class Client:
         plain_http: bool | None = None,
         cache: Path | None = None,
         credentials: CredentialSource | None = None,
+        chunk: int = CHUNK_SIZE,
     ) -> Client:
         """Take credentials, certificates and insecure hosts where container tools take them.
 
@@ -74,7 +75,18 @@ class Client:
             plain_http=plain_http,
             insecure={name.strip() for name in names if name.strip()},
             resumptions=ResumptionFolder(cache / "uploads") if cache else None,
+            chunk=chunk,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        self._effects.transport.close()
 
     def push(
         self,

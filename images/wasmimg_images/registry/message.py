@@ -54,6 +54,10 @@ class Transport(Protocol):
         """Raises Unreachable when no answer comes."""
         ...
 
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        ...
+
 
 def read_at_most(response: Response, limit: int) -> bytes:
     """Read a small body; what is beyond `limit` bytes is cut off."""

@@ -47,7 +47,7 @@ class Answer:
     def read(self, size: int, /) -> bytes:
         """Read on."""
         try:
-            return self._response.read(size)
+            return self._response.read1(size)  # what is there: read() loses a part when it fails
         except (http.HTTPError, OSError) as error:
             self._response.close()
             raise Unreachable(
@@ -57,6 +57,7 @@ class Answer:
     def close(self) -> None:
         """Keep the connection if everything was read."""
         if self._response.length_remaining == 0:
+            self._response.drain_conn()  # http.client wants its end-of-body read, even of nothing
             self._response.release_conn()
         else:
             self._response.close()
