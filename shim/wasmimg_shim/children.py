@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from wasmimg_shim.loop import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from wasmimg_shim.loop import Loop
 
@@ -27,7 +27,18 @@ class Children:
 
     def __init__(self, loop: Loop) -> None:
         self._awaited: set[int] = set()
+        self._inheriting = 0
         loop.on_signal(signal.SIGCHLD, self._reap_orphans)
+
+    @contextmanager
+    def inheriting(self) -> Generator[None]:
+        """Reap no orphans inside: one of them is to be expected by its pid, even if it has ended."""
+        self._inheriting += 1
+        try:
+            yield
+        finally:
+            self._inheriting -= 1
+            self._reap_orphans()
 
     def adopt(self, pid: int) -> None:
         """Say that wait() will come for this child."""
@@ -75,7 +86,7 @@ class Children:
     def _reap_orphans(self) -> None:
         """Reap children that nobody waits for, up to the first one that somebody does."""
         with suppress(ChildProcessError):
-            while True:
+            while not self._inheriting:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 if ended is None or ended.si_pid in self._awaited:
                     return

@@ -141,8 +141,9 @@ class LinuxInit(_RuncProcess):
         pid_file = f"{self._runc.bundle}/init.pid"
         arguments = ("create", "--bundle", self._runc.bundle, "--pid-file", pid_file)
         try:
-            await self._runc.run(*arguments, self._runc.container, stdio=stdio.fds)
-            self._found(pid_file)
+            with self._children.inheriting():
+                await self._runc.run(*arguments, self._runc.container, stdio=stdio.fds)
+                self._found(pid_file)
         except BaseException:
             await self.clean_up()
             raise
@@ -175,8 +176,9 @@ class LinuxExec(_RuncProcess):
         _write_private(spec, self._process)
         words: Sequence[str] = ("--process", spec, "--pid-file", pid_file, "--detach")
         try:
-            await self._runc.run("exec", *words, self._runc.container, stdio=self._stdio.fds)
-            self._found(pid_file)
+            with self._children.inheriting():
+                await self._runc.run("exec", *words, self._runc.container, stdio=self._stdio.fds)
+                self._found(pid_file)
         finally:
             os.unlink(spec)
 

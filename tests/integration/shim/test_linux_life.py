@@ -9,11 +9,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from wasmimg_testing.shims import ShimHost, until
 
 from wasmimg_shim.client import RpcError
 from wasmimg_shim.messages import TaskStatus
 from wasmimg_shim.ttrpc.status import Code
+from wasmimg_testing.shims import ShimHost, until
 
 pytestmark = [
     pytest.mark.root,

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from wasmimg_testing.shims import NAMESPACE, ShimHost, guest, processes, until
 
 from wasmimg_shim import client, launcher, messages
 from wasmimg_shim.bootstrap import BootstrapParams
 from wasmimg_shim.wire import decode, encode
+from wasmimg_testing.shims import NAMESPACE, ShimHost, guest, processes, until
 
 pytestmark = pytest.mark.root
 
@@ -94,9 +94,7 @@ def test_racing_starts_of_one_container_get_one_live_address(host: ShimHost) -> 
 def test_containers_of_one_sandbox_share_a_shim(host: ShimHost) -> None:
     sandbox = {"io.kubernetes.cri.sandbox-id": "pod1"}
     bundles = [
-        host.bundle(
-            name, "/app.wasm", files={"app.wasm": guest("sleep")}, annotations=sandbox
-        )
+        host.bundle(name, "/app.wasm", files={"app.wasm": guest("sleep")}, annotations=sandbox)
         for name in ("a", "b")
     ]
     first, second = (host.start(bundle) for bundle in bundles)
@@ -146,8 +144,13 @@ def test_delete_cleans_up_after_a_killed_shim(host: ShimHost, kind: str) -> None
     done = host.command(bundle, "delete")
     assert (done.returncode, done.stderr) == (0, b"")
     assert decode(messages.DeleteResponse, done.stdout).exit_status == 137
-    until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
-          if Path(f"/proc/{pid}").exists() else True)
+    until(
+        lambda: (
+            Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+            if Path(f"/proc/{pid}").exists()
+            else True
+        )
+    )
     assert not is_mounted(f"{bundle}/rootfs")
     assert not os.path.exists(f"{host.run}/runc/test/c1")
     assert not [name for name in os.listdir(bundle) if name.startswith("wasmimg.")]

@@ -7,11 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from wasmimg_testing.shims import ShimHost, guest, until
 
 from wasmimg_shim.client import PendingWait, RpcError
 from wasmimg_shim.messages import TaskStatus
 from wasmimg_shim.ttrpc.status import Code
+from wasmimg_testing.shims import ShimHost, guest, until
 
 pytestmark = pytest.mark.root
 

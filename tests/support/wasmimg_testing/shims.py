@@ -73,7 +73,9 @@ def processes(mark: str) -> list[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
             with contextlib.suppress(OSError):
-                texts = [Path(f"/proc/{entry}/{name}").read_bytes() for name in ("environ", "cmdline")]
+                texts = [
+                    Path(f"/proc/{entry}/{name}").read_bytes() for name in ("environ", "cmdline")
+                ]
                 dead = b") Z " in Path(f"/proc/{entry}/stat").read_bytes()
                 if not dead and any(mark.encode() in text for text in texts):
                     found.append(int(entry))
@@ -146,7 +148,9 @@ class ShimHost:
         """Make a bundle of one of GUESTS."""
         return self.bundle(name, "/app.wasm", *args, files={"app.wasm": guest(kind)})
 
-    def command(self, bundle: str, verb: str, *, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    def command(
+        self, bundle: str, verb: str, *, stdin: bytes = b"", **more: str
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a verb for the container named like the bundle's folder."""
         name = os.path.basename(bundle)
         words = [self.program, "-namespace", NAMESPACE, "-id", name]

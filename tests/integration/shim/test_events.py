@@ -1,0 +1,147 @@
+"""Events arrive in the order that containerd demands, also when it was away for a while."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+
+import pytest
+
+from wasmimg_shim import messages
+from wasmimg_shim.ttrpc.server import ServerConnection
+from wasmimg_shim.wire import decode
+from wasmimg_testing.shims import NAMESPACE, ShimHost, until
+
+pytestmark = pytest.mark.root
+
+EVENTS = {
+    "/tasks/create": messages.TaskCreate,
+    "/tasks/start": messages.TaskStart,
+    "/tasks/exit": messages.TaskExit,
+    "/tasks/delete": messages.TaskDelete,
+    "/tasks/exec-added": messages.TaskExecAdded,
+    "/tasks/exec-started": messages.TaskExecStarted,
+}
+
+
+class Containerd:
+    """The end that takes events, and hangs up after each `per_connection` of them."""
+
+    def __init__(self, path: str, per_connection: int = 1000) -> None:
+        self.received: list[tuple[str, tuple[object, ...]]] = []
+        self._per_connection = per_connection
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(path)
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def topics(self) -> list[str]:
+        return [topic for topic, _ in self.received]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with sock:
+                self._take(sock)
+
+    def _take(self, sock: socket.socket) -> None:
+        connection, taken = ServerConnection(), 0
+        while taken < self._per_connection and (data := sock.recv(65536)):
+            calls, _ = connection.receive(data)
+            for call in calls:
+                assert call.service == "containerd.services.events.ttrpc.v1.Events"
+                assert call.method == "Forward"
+                assert ("containerd-namespace-ttrpc", NAMESPACE) in call.metadata
+                envelope = decode(messages.ForwardRequest, call.payload).envelope
+                assert envelope is not None
+                assert envelope.event is not None
+                assert envelope.timestamp is not None
+                assert envelope.namespace == NAMESPACE
+                kind = EVENTS[envelope.topic]
+                assert envelope.event.type_url == f"containerd.events.{kind.__name__}"
+                self.received.append((envelope.topic, decode(kind, envelope.event.value)))
+                sock.sendall(connection.reply(call.stream, b""))
+                taken += 1
+
+
+@pytest.mark.parametrize("per_connection", [1000, 1])
+def test_the_events_of_a_wasm_container(host: ShimHost, per_connection: int) -> None:
+    path = str(host.root / "events")
+    containerd = Containerd(path, per_connection)
+    bundle = host.wasm("c1", "exit42")
+    with host.shim(bundle, TTRPC_ADDRESS=path) as shim:
+        pid = shim.create("c1", bundle, stdout=str(host.root / "out"))
+        shim.start("c1")
+        end = shim.wait("c1", timeout=20)
+        shim.delete("c1")
+        shim.shutdown()
+    until(lambda: len(containerd.received) == 4)
+    containerd.close()
+    at = messages.Timestamp.of(end.at_ns)
+    io = messages.TaskIO(stdout=str(host.root / "out"))
+    assert containerd.received == [
+        ("/tasks/create", messages.TaskCreate("c1", bundle, io=io, pid=pid)),
+        ("/tasks/start", messages.TaskStart("c1", pid)),
+        ("/tasks/exit", messages.TaskExit("c1", "c1", pid, 42, at)),
+        ("/tasks/delete", messages.TaskDelete("c1", pid, 42, at)),
+    ]
+
+
+def test_the_exit_of_an_exec_comes_before_that_of_its_container(host: ShimHost) -> None:
+    path = str(host.root / "events")
+    containerd = Containerd(path)
+    bundle = host.bundle("l1", "sleep", "3600", host_programs=True)
+    process = b'{"args": ["sleep", "3600"], "cwd": "/", "env": ["PATH=/usr/bin"]}'
+    with host.shim(bundle, TTRPC_ADDRESS=path) as shim:
+        shim.create("l1", bundle)
+        shim.start("l1")
+        shim.exec("l1", "e1", process)
+        shim.start("l1", "e1")
+        shim.kill("l1", signal.SIGKILL)
+        shim.wait("l1", timeout=20)
+        shim.delete("l1", "e1")
+        shim.delete("l1")
+        shim.shutdown()
+    until(lambda: len(containerd.received) == 7)
+    containerd.close()
+    topics = containerd.topics()
+    assert topics == [
+        *("/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started"),
+        *("/tasks/exit", "/tasks/exit", "/tasks/delete"),
+    ]
+    exits = [event for _, event in containerd.received if isinstance(event, messages.TaskExit)]
+    assert [event.id for event in exits] == ["e1", "l1"]
+
+
+def test_events_wait_for_a_containerd_that_is_away(host: ShimHost) -> None:
+    path = str(host.root / "events")
+    bundle = host.wasm("c1", "sleep")
+    with host.shim(bundle, TTRPC_ADDRESS=path) as shim:
+        shim.create("c1", bundle)
+        containerd = Containerd(path)
+        shim.start("c1")
+        shim.kill("c1", signal.SIGKILL)
+        shim.wait("c1", timeout=20)
+        shim.delete("c1")
+        shim.shutdown()
+    until(lambda: len(containerd.received) == 4)
+    containerd.close()
+    assert containerd.topics() == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
+
+
+def test_nothing_waits_for_a_containerd_that_never_comes(host: ShimHost) -> None:
+    bundle = host.wasm("c1", "hello")
+    with host.shim(bundle, TTRPC_ADDRESS=str(host.root / "nowhere")) as shim:
+        shim.create("c1", bundle)
+        shim.start("c1")
+        assert shim.wait("c1", timeout=20).status == 0
+        shim.delete("c1")
+        shim.shutdown()

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.stdio import Stdio, StdioPaths
+
+
+def open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_nothing_asked_for_is_the_null_device() -> None:
+    stdio = Stdio.open(StdioPaths())
+    assert {os.readlink(f"/proc/self/fd/{fd}") for fd in stdio.fds} == {"/dev/null"}
+    stdio.close()
+    stdio.close()
+
+
+def test_files_are_appended_to_and_made(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("before\n")
+    stdio = Stdio.open(
+        StdioPaths(stdout=f"{tmp_path}/out", stderr=f"file://{tmp_path}/logs/err?key=value")
+    )
+    os.write(stdio.fds[1], b"out\n")
+    os.write(stdio.fds[2], b"err\n")
+    stdio.close()
+    assert (tmp_path / "out").read_text() == "before\nout\n"
+    assert (tmp_path / "logs" / "err").read_text() == "err\n"
+
+
+def test_an_output_fifo_survives_its_reader_and_ends_with_us(tmp_path: Path) -> None:
+    path = f"{tmp_path}/out"
+    os.mkfifo(path)
+    stdio = Stdio.open(StdioPaths(stdout=path))
+    os.write(stdio.fds[1], b"kept")
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert os.read(reader, 10) == b"kept"
+    os.close(reader)
+    os.write(stdio.fds[1], b"no SIGPIPE")
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    stdio.close()
+    assert os.read(reader, 100) == b"no SIGPIPE"
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+
+
+def test_an_input_fifo_ends_when_both_sides_closed_it(tmp_path: Path) -> None:
+    path = f"{tmp_path}/in"
+    os.mkfifo(path)
+    stdio = Stdio.open(StdioPaths(stdin=path))
+    os.set_blocking(stdio.fds[0], False)
+    with pytest.raises(BlockingIOError):
+        os.read(stdio.fds[0], 1)
+    with open(path, "wb") as writer:
+        writer.write(b"data")
+    assert os.read(stdio.fds[0], 10) == b"data"
+    with pytest.raises(BlockingIOError):
+        os.read(stdio.fds[0], 1)
+    stdio.close_stdin()
+    assert os.read(stdio.fds[0], 1) == b""
+    stdio.close()
+
+
+def test_a_process_reads_its_fifo_blocking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "in")
+    stdio = Stdio.open(StdioPaths(stdin=f"{tmp_path}/in"))
+    assert os.get_blocking(stdio.fds[0])
+    stdio.close()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        StdioPaths(stdout="binary:///usr/bin/logger"),
+        StdioPaths(terminal=True),
+        StdioPaths(stdout="/dev/null", stderr="weird://x"),
+    ],
+)
+def test_what_is_not_supported_is_told_and_leaves_nothing_open(paths: StdioPaths) -> None:
+    before = open_descriptors()
+    with pytest.raises(InvalidInput, match="not supported yet"):
+        Stdio.open(paths)
+    assert open_descriptors() == before
+
+
+def test_a_missing_input_leaves_nothing_open(tmp_path: Path) -> None:
+    before = open_descriptors()
+    with pytest.raises(FileNotFoundError):
+        Stdio.open(StdioPaths(stdin=f"{tmp_path}/gone"))
+    assert open_descriptors() == before
+
+
+def test_closing_leaves_nothing_open(tmp_path: Path) -> None:
+    for name in ("in", "out", "err"):
+        os.mkfifo(tmp_path / name)
+    before = open_descriptors()
+    stdio = Stdio.open(StdioPaths(*(f"{tmp_path}/{name}" for name in ("in", "out", "err"))))
+    stdio.release_given()
+    stdio.close()
+    assert open_descriptors() == before
