@@ -65,7 +65,7 @@ def test_programs_end_with_their_codes(loop: Loop) -> None:
 def test_a_program_has_default_signals(loop: Loop, tmp_path: Path) -> None:
     children, fds = Children(loop), streams()
     loop.on_signal(signal.SIGTERM, lambda: None)
-    script = f"grep -E 'Sig(Blk|Ign|Cgt)' /proc/$$/status > {tmp_path}/out; exit 0"
+    script = f"exec grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status > {tmp_path}/out"
 
     async def check() -> None:
         assert await children.run(["sh", "-c", script], fds, os.environ) == 0
