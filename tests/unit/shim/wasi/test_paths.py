@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from wasmimg_images.errors import RunError
 from wasmimg_shim.guest import Guest, Preopen
 from wasmimg_shim.wasi import errno, rights
 from wasmimg_shim.wasi.beneath import Beneath
@@ -254,3 +255,32 @@ def test_the_signal_file_is_served_without_being_there(stage: Stage, root: Path)
     stage.ok("fd_close", fd)
     assert not stage.world.signal(signal.SIGTERM)
     assert not (root / "dev").exists()
+
+
+def test_a_single_file_may_be_mounted(root: Path) -> None:
+    (root / "etc").mkdir()
+    (root.parent / "hosts").write_text("127.0.0.1 me")
+    for writable in (True, False):
+        mounted = Preopen("/etc/hosts", str(root.parent / "hosts"), writable)
+        stage = Stage(Guest(("t",), preopens=(Preopen("/", str(root)), mounted))).open()
+        for name in ("etc/hosts", "./etc//../etc/hosts"):
+            number, fd = stage.open_path(ROOT, name, base=READ)
+            assert number == 0
+            assert stage.read(fd) == b"127.0.0.1 me"
+        written = stage.open_path(ROOT, "etc/hosts", base=rights.FD_WRITE)[0]
+        assert written == (0 if writable else errno.ROFS)
+        assert stage.open_path(ROOT, "etc/hosts", oflags=DIRECTORY, base=READ)[0] == errno.NOTDIR
+        assert stage.open_path(ROOT, "etc/hosts/", base=READ)[0] != 0
+        exclusive = stage.open_path(ROOT, "etc/hosts", oflags=CREAT | EXCL, base=READ)[0]
+        assert exclusive == errno.EXIST
+        at = stage.room(64)
+        stage.ok("path_filestat_get", ROOT, 1, *stage.path("etc/hosts"), at)
+        assert (stage.memory[at + 16], stage.u64(at + 32)) == (4, 12)
+    (root.parent / "hosts").unlink()
+    (root.parent / "hosts").write_text("another")
+    assert stage.open_path(ROOT, "etc/hosts", base=READ)[0] == errno.NOTCAPABLE
+
+
+def test_a_preopen_that_is_not_there(root: Path) -> None:
+    with pytest.raises(RunError, match="cannot open .*missing for the guest's /x"):
+        Stage(Guest(("t",), preopens=(Preopen("/x", str(root / "missing")),))).open()
