@@ -6,10 +6,10 @@ use crate::{
 };
 use futures_io::{AsyncRead, AsyncWrite};
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     ops::Range,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
@@ -76,12 +76,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Ok(())
     }
 
-    /// Whether the server is still there and has said nothing since the last answer.
-    pub(crate) async fn is_quiet(&mut self) -> bool {
+    /// Whether nothing comes from the server, not even its end, until `pause` is over.
+    pub(crate) async fn is_quiet(&mut self, pause: impl Future<Output = ()>) -> bool {
         if !self.inbox.is_empty() {
             return false;
         }
-        poll_fn(|cx| Poll::Ready(self.poll_fill(cx).is_pending())).await
+        let mut pause = pin!(pause);
+        poll_fn(|cx| {
+            if self.poll_fill(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            pause.as_mut().poll(cx).map(|()| true)
+        })
+        .await
     }
 
     pub(crate) async fn close(&mut self) -> Result<()> {

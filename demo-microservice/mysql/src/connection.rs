@@ -11,6 +11,7 @@ use crate::{
     wire::Reader,
 };
 use futures_io::{AsyncRead, AsyncWrite};
+use std::future::Future;
 
 mod command {
     //! First bytes of requests (MySQL protocol, "Command Phase").
@@ -102,8 +103,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Whether the server is still there and has said nothing unasked; sends nothing.
-    pub async fn is_alive(&mut self) -> bool {
-        self.ready && self.channel.is_quiet().await
+    ///
+    /// It looks until `pause` is over, which must give the runtime the time to see what has come.
+    pub async fn is_alive(&mut self, pause: impl Future<Output = ()>) -> bool {
+        self.ready && self.channel.is_quiet(pause).await
     }
 
     /// Asks the server for a sign of life.

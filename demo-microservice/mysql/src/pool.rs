@@ -61,7 +61,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             wait: Duration::from_secs(10),
             request: Duration::from_secs(30),
-            check_after: Duration::from_millis(100),
+            check_after: Duration::from_millis(20),
             idle: Duration::from_secs(30),
         }
     }
@@ -128,7 +128,10 @@ impl<C: Connector> Pool<C> {
                 suspect,
             } = idle;
             let check = suspect || since.elapsed() >= limits.check_after;
-            if !check || connection.is_alive().await {
+            // A runtime sees what has come on a socket when it next turns to the system, which a
+            // timer makes it do.
+            let pause = self.0.connector.sleep(Duration::ZERO);
+            if !check || connection.is_alive(pause).await {
                 pooled.connection = Some(connection);
                 pooled.reused = true;
                 self.trim().await;

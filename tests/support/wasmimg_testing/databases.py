@@ -73,9 +73,13 @@ class Server:
         entry = pwd.getpwnam(self.account)
         os.chown(self.folder, entry.pw_uid, entry.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
-        flavour.initialise(self.folder / "data", self.account)
         (self.folder / "init.sql").write_text(self._accounts(), encoding="utf-8")
-        self.start()
+        try:
+            flavour.initialise(self.folder / "data", self.account)
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Start the server and wait until it takes logins."""

@@ -47,6 +47,7 @@ class MySql:
             f"--lc-messages-dir={self.root}/usr/share/mysql",
             "--disable-log-bin",
             "--mysqlx=0",
+            "--secure-file-priv=NULL",
         ]
 
 
