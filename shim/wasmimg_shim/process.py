@@ -82,7 +82,8 @@ def _claim(request: StartRequest) -> ShimAddress:
     directory = f"{start.run_dir(request.environment)}/s"
     if params.socket_dir:
         directory = params.socket_dir
-    elif request.address:
+    elif request.address.removeprefix("unix://").startswith("/"):
+        # The caller has a socket of its own: it is a containerd. Others may call themselves anything.
         directory = shim_socket.CONTAINERD_DIR
     return shim_socket.claim(shim_socket.path(directory, request.address, request.namespace, group))
 

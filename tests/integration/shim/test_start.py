@@ -216,6 +216,22 @@ def test_a_shim_has_its_callers_limits_environment_and_mask(host: ShimHost) -> N
         end(shim, "c1")
 
 
+def threads(pid: int) -> str:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(line for line in status.splitlines() if line.startswith("Threads:"))
+
+
+def test_what_forks_has_one_thread(host: ShimHost) -> None:
+    module = guest("sleep") + b"\0\6\1x" + os.urandom(4)  # a custom section that no cache knows
+    bundle = host.bundle("c1", "/app.wasm", files={"app.wasm": module})
+    with host.shim(bundle) as shim:
+        pid = shim.create("c1", bundle)
+        forkers = [*zygotes(host), shim.connect("c1").shim_pid]
+        assert {threads(forker) for forker in forkers} == {"Threads:\t1"}
+        assert threads(pid) == "Threads:\t1", "the guest's thread comes with Start"
+        end(shim, "c1")
+
+
 def test_it_works_without_a_zygote(host: ShimHost) -> None:
     bundle = host.wasm("c1", "hello")
     with host.shim(bundle, WASMIMG_ZYGOTE="off") as shim:
