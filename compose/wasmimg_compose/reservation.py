@@ -1,7 +1,8 @@
-"""Keeping published ports: a listening socket that never answers, held as long as the container runs.
+"""Keeping published ports: a socket that never answers, held as long as the container runs.
 
 Packets to the port are redirected before they reach it. The socket makes "the port is taken" an
-error before anything starts, here and in every other program.
+error before anything starts, here and in every other program. It listens only once the redirection
+is there: until then a client is to be refused, not kept waiting.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ class Reservation(NamedTuple):
     port: Port
     socket: socket.socket
 
+    def listen(self) -> None:
+        """Shut out programs that share addresses (SO_REUSEADDR); HostError if one was faster."""
+        try:
+            if self.port.protocol == "tcp":
+                self.socket.listen(1)
+        except OSError as error:
+            raise _refused(self.port, error) from error
+
 
 def reserve(ports: Iterable[Port]) -> list[Reservation]:
     """Take every port or none; HostError names the port and, where it can be found, who has it."""
@@ -46,9 +55,10 @@ def _take(port: Port) -> Reservation:
     family = socket.AF_INET6 if ":" in port.host_ip else socket.AF_INET
     found = socket.socket(family, KINDS[port.protocol])
     try:
-        found.bind((port.host_ip, port.host_port))
         if port.protocol == "tcp":
-            found.listen(1)
+            # Connections of an earlier server that are still in TIME_WAIT are no obstacle.
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((port.host_ip, port.host_port))
     except OSError as error:
         found.close()
         raise _refused(port, error) from error

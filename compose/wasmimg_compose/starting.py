@@ -76,6 +76,8 @@ def start(home: Home, record: Record, stdio: Stdio | None) -> Started:
             )
         )
         record = records.save(record._replace(endpoints=_connect(home, record)))
+        for reservation in reservations:
+            reservation.listen()
         rootfs = Rootfs(places.rootfs, places.folder)
         rootfs.mount(Snapshots(home.snapshots).layers(Store(home.store), image))
         write_bundle(home, record, image, rootfs)

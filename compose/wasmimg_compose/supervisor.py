@@ -123,7 +123,10 @@ class Supervisor:
         ports: tuple[socket.socket, ...] = ()
         names: tuple[socket.socket, ...] = ()
         with contextlib.suppress(WasmimgError):
-            ports = tuple(reservation.socket for reservation in reserve(record.ports))
+            reservations = reserve(record.ports)
+            ports = tuple(reservation.socket for reservation in reservations)
+            for reservation in reservations:
+                reservation.listen()
         with contextlib.suppress(OSError):
             if record.endpoints:
                 names = name_sockets(Places(self._home, record.id).namespace)
