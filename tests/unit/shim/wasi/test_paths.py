@@ -282,5 +282,5 @@ def test_a_single_file_may_be_mounted(root: Path) -> None:
 
 
 def test_a_preopen_that_is_not_there(root: Path) -> None:
-    with pytest.raises(RunError, match="cannot open .*missing for the guest's /x"):
+    with pytest.raises(RunError, match=r"cannot open .*missing for the guest's /x"):
         Stage(Guest(("t",), preopens=(Preopen("/x", str(root / "missing")),))).open()
