@@ -92,11 +92,13 @@ class VerifiedReader(io.RawIOBase):
     """A stream that fails unless it holds exactly `size` bytes of the given digest.
 
     The last byte is only given once the digest is verified, so whoever reads to the end has good
-    content. One who stops early calls `finish`. Closing closes the source, if it can be closed.
+    content. One who stops early calls `finish`. Closing closes the source only if `owns` says so:
+    the interpreter closes a raw stream that nobody uses any more.
     """
 
-    def __init__(self, source: Readable, digest: Digest, size: int) -> None:
+    def __init__(self, source: Readable, digest: Digest, size: int, *, owns: bool = False) -> None:
         super().__init__()
+        self._owns = owns
         if size < 0:
             raise InvalidInput(f"{digest}: negative size {size}")
         self._source = source
@@ -143,8 +145,8 @@ class VerifiedReader(io.RawIOBase):
             pass
 
     def close(self) -> None:
-        """Close the source too."""
-        if not self.closed:
+        """Close the source too, if it is owned."""
+        if not self.closed and self._owns:
             close = getattr(self._source, "close", None)
             if close is not None:
                 close()

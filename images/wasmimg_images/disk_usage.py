@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_images.errors import InvalidInput, NotFound
-from wasmimg_images.image import load
-from wasmimg_images.spec import MANIFESTS
+from wasmimg_images.errors import InvalidInput
+from wasmimg_images.image import load, offered
 from wasmimg_images.tree import closure
 
 if TYPE_CHECKING:
@@ -27,19 +27,17 @@ def summarize(store: Store, descriptor: Descriptor) -> Summary:
     """Add up an image; a part that is missing or no container image counts as far as it can."""
     blobs = closure(store, [descriptor])
     size = sum(blob.size for blob in blobs if store.has(blob.digest))
-    platforms: list[Platform] = []
+    here: dict[Platform, Descriptor] = {}
+    with contextlib.suppress(InvalidInput):
+        for platform, manifest in offered(store, descriptor):
+            if store.has(manifest.digest) and platform.os != "unknown":
+                here.setdefault(platform, manifest)
     created: float | None = None
-    for blob in blobs:
-        if blob.media_type not in MANIFESTS:
-            continue
-        try:
-            config = load(store, blob).config
-        except (InvalidInput, NotFound):
-            continue
-        platforms.append(blob.platform or config.platform)
-        if created is None and config.created:
-            created = parse_time(config.created)
-    return Summary(size, tuple(dict.fromkeys(platforms)), created)
+    for manifest in here.values():
+        with contextlib.suppress(InvalidInput):
+            created = parse_time(load(store, manifest).config.created or "")
+            break
+    return Summary(size, tuple(here), created)
 
 
 def parse_time(text: str) -> float | None:

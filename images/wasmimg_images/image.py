@@ -68,13 +68,13 @@ def select(
     Raises NotFound naming the platforms there are, or that the one for it was not pulled.
     """
     wanted = runnable() if platforms is None else tuple(platforms)
-    offered = list(_offered(blobs, descriptor, 0))
+    found_here = list(offered(blobs, descriptor))
     for platform in wanted:
-        for found, candidate in offered:
+        for found, candidate in found_here:
             if _matches(found, platform) and blobs.has(candidate.digest):
                 return load(blobs, candidate)
-    names = ", ".join(dict.fromkeys(str(found) for found, _ in offered)) or "none"
-    if any(_matches(found, platform) for platform in wanted for found, _ in offered):
+    names = ", ".join(dict.fromkeys(str(found) for found, _ in found_here)) or "none"
+    if any(_matches(found, platform) for platform in wanted for found, _ in found_here):
         raise NotFound(
             f"the image for {wanted[0]} is not here, only its index",
             hint=f"pull it with --platform {wanted[0]}",
@@ -94,12 +94,12 @@ def load(blobs: Blobs, descriptor: Descriptor) -> Image:
     return Image(descriptor, manifest, ImageConfig.parse(blobs.read(manifest.config)))
 
 
-def _offered(
+def offered(
     blobs: Blobs,
     descriptor: Descriptor,
-    depth: int,
+    depth: int = 0,
 ) -> Iterator[tuple[Platform, Descriptor]]:
-    """List manifests with platforms, those of nested indexes too."""
+    """List manifests with their platforms, those of nested indexes too, here or not."""
     if depth > MAX_DEPTH:
         raise InvalidInput(f"{descriptor.digest.short}: indexes are nested too deep")
     if descriptor.media_type in MANIFESTS:
@@ -112,7 +112,7 @@ def _offered(
         if depth and not blobs.has(descriptor.digest):
             return
         for child in Index.parse(blobs.read(descriptor)).manifests:
-            yield from _offered(blobs, child, depth + 1)
+            yield from offered(blobs, child, depth + 1)
     elif not depth:
         raise InvalidInput(f"{descriptor.digest.short}: {descriptor.media_type!r} is no image")
 

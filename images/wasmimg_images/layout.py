@@ -110,7 +110,7 @@ class Store:
                 f"blob {descriptor.digest} is not in {self.root}",
                 hint="pull the image again",
             ) from None
-        reader = VerifiedReader(source, descriptor.digest, descriptor.size)
+        reader = VerifiedReader(source, descriptor.digest, descriptor.size, owns=True)
         return io.BufferedReader(reader, CHUNK)
 
     def read(self, descriptor: Descriptor) -> bytes:

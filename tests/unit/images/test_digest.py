@@ -78,7 +78,8 @@ def test_a_negative_size_is_refused() -> None:
         VerifiedReader(io.BytesIO(b""), Digest.of(b""), -1)
 
 
-def test_closing_closes_the_source() -> None:
+@pytest.mark.parametrize("owns", [True, False])
+def test_closing_closes_a_source_that_is_owned(owns: bool) -> None:
     source = io.BytesIO(b"")
-    VerifiedReader(source, Digest.of(b""), 0).close()
-    assert source.closed
+    VerifiedReader(source, Digest.of(b""), 0, owns=owns).close()
+    assert source.closed == owns
