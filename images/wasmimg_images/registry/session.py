@@ -6,13 +6,14 @@ https for all others, whatever the answers say.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from wasmimg_images.errors import RegistryError
+from wasmimg_images.errors import RegistryError, WasmimgError
 from wasmimg_images.registry.authorization import Authorizer, Scopes
 from wasmimg_images.registry.failure import BODY_LIMIT, Unreachable, redact, refusal
 from wasmimg_images.registry.message import Request, Response, Transport, read_at_most
@@ -21,7 +22,6 @@ from wasmimg_images.registry.retry import TEMPORARY, Policy, retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from wasmimg_images.errors import WasmimgError
     from wasmimg_images.registry.credentials import Credential
 
 _HUB: Final = {"docker.io": "registry-1.docker.io"}
@@ -123,7 +123,11 @@ class Session:
         response = self._send(request, header)
         challenge = response.headers.get("www-authenticate")
         if response.status == _UNAUTHORIZED and challenge and self._is_ours(request.url):
-            answer = self._authorizer.answer(challenge, scopes, header)
+            try:
+                answer = self._authorizer.answer(challenge, scopes, header)
+            except WasmimgError:
+                response.close()
+                raise
             if answer is not None:
                 read_at_most(response, BODY_LIMIT)  # a body read to its end frees the connection
                 response.close()
@@ -178,7 +182,8 @@ class Session:
             try:
                 response = self.effects.transport.send(request)
                 if response.status == _OK:
-                    return read_at_most(response, _TOKEN_LIMIT)
+                    with contextlib.closing(response):
+                        return read_at_most(response, _TOKEN_LIMIT)
             except Unreachable as broken:
                 if not broken.temporary:
                     raise
