@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from wasmimg_testing.databases import MariaDb, Server
-from wasmimg_testing.mysql_packages import MySql, unpacked
-from wasmimg_testing.service import PROJECT, Native, OnEngine, Service, start
 
 from wasmimg_builder.cargo import discover
 from wasmimg_builder.compilation import Compilation, compile_module, run_process
 from wasmimg_builder.toolchains.debian import DebianToolchain
 from wasmimg_images.home import Home
+from wasmimg_testing.databases import MariaDb, Server
+from wasmimg_testing.mysql_packages import MySql, unpacked
+from wasmimg_testing.service import PROJECT, Native, OnEngine, Service, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

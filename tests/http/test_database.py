@@ -14,6 +14,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+
 from wasmimg_testing.databases import USERS, MariaDb, Server
 from wasmimg_testing.service import ask
 from wasmimg_testing.waiting import free_port, until
@@ -127,9 +128,7 @@ def test_no_database_at_the_start(starter: Starter, own_mariadb: Server) -> None
     check_orders(service)
 
 
-def test_a_restart_of_the_database_costs_no_request(
-    starter: Starter, own_mariadb: Server
-) -> None:
+def test_a_restart_of_the_database_costs_no_request(starter: Starter, own_mariadb: Server) -> None:
     """Idle connections are looked at before a request is sent on them."""
     service = starter(DATABASE_URL=own_mariadb.url("orders"))
     check_orders(service)
@@ -192,9 +191,7 @@ def test_the_pool_has_at_most_ten_connections(own_service: Service, mariadb: Ser
 
 def connections(server: Server) -> set[str]:
     return set(
-        server.sql(
-            "SELECT id FROM information_schema.processlist WHERE user = 'orders'"
-        ).split()
+        server.sql("SELECT id FROM information_schema.processlist WHERE user = 'orders'").split()
     )
 
 
@@ -275,4 +272,6 @@ def test_nobody_at_the_databases_port(starter: Starter) -> None:
     service = starter(DATABASE_URL=f"mysql://u:p@127.0.0.1:{port}/d")
     assert service.get("/healthz").status == 503
     (line,) = service.errors()
-    assert line.startswith(f"error: GET /healthz: 503: database 127.0.0.1:{port}: Connection refused")
+    assert line.startswith(
+        f"error: GET /healthz: 503: database 127.0.0.1:{port}: Connection refused"
+    )

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+
 from wasmimg_testing.service import ask
 from wasmimg_testing.waiting import until
 
@@ -91,9 +92,7 @@ def test_other_paths_are_not_found(service: Service, path: str) -> None:
         ("POST", "/delete_order", "GET, OPTIONS"),
     ],
 )
-def test_other_methods_are_refused(
-    service: Service, method: str, path: str, allowed: str
-) -> None:
+def test_other_methods_are_refused(service: Service, method: str, path: str, allowed: str) -> None:
     answer = service.request(method, path)
     assert answer.status == 405
     assert answer.headers["allow"] == allowed
@@ -251,9 +250,7 @@ def open_sockets(service: Service) -> int:
         port = f":{service.port:04X}"
         established = "01"
         return sum(
-            1
-            for line in table
-            if line.split()[1].endswith(port) and line.split()[3] == established
+            1 for line in table if line.split()[1].endswith(port) and line.split()[3] == established
         )
 
 

@@ -72,7 +72,7 @@ def test_the_order_script(service: Service) -> None:
     "address",
     [
         "",
-        "it's \"quoted\" \\ back`tick; -- DROP TABLE orders",
+        'it\'s "quoted" \\ back`tick; -- DROP TABLE orders',
         "日本 東京 🚚 Straße",
         "line\nbreak\ttab",
         "NULL",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+
 from wasmimg_testing.service import ask, environment
 from wasmimg_testing.waiting import until
 

@@ -36,7 +36,7 @@ class Service:
         self.port = port
         self.database = ""
         # A file, so that the service never waits for whoever reads its log.
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
         self.process = subprocess.Popen(command, env=environment, stderr=self._log)
 
     @property
