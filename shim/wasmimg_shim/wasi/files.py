@@ -14,6 +14,8 @@ from wasmimg_shim.wasi.function import host
 from wasmimg_shim.wasi.memory import Memory, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wasmimg_shim.wasi.fdtable import Descriptor, FdTable
 
 __all__ = ["FDFLAG_APPEND", "FDFLAG_NONBLOCK", "Files", "host_flags"]
@@ -67,41 +69,47 @@ class Files:
 
     @host("fd_read", "iiii")
     def fd_read(self, fd: int, iovecs: int, count: int, result: int) -> None:
-        descriptor = self._open.get(fd)
-        if descriptor is None:
-            raise Refused(BADF)
+        try:
+            descriptor = self._open[fd]
+        except KeyError:
+            raise Refused(BADF) from None
         if not descriptor.rights & rights.FD_READ:
             descriptor.demand(rights.FD_READ)
         memory = self._memory
-        if result + 4 > memory.size or iovecs + 8 > memory.size:
+        if result + 4 > memory.size:
             memory.check(result, 4)
-        if count == 1 and iovecs + 8 <= memory.size:
-            address, length = _PAIR(memory.view, iovecs)
-            if address + length > memory.size:
-                memory.check(address, length)
-            size = os.readv(descriptor.host, (memory.view[address : address + length],))
+        if count != 1 or iovecs + 8 > memory.size:
+            buffers: Sequence[memoryview] = memory.buffers(iovecs, count)
         else:
-            size = os.readv(descriptor.host, memory.buffers(iovecs, count))
+            address, length = _PAIR(memory.view, iovecs)
+            end = address + length
+            if end > memory.size:
+                memory.check(address, length)
+            buffers = (memory.view[address:end],)
+        size = os.readv(descriptor.host, buffers)
         descriptor.owes = size > 0
         _COUNT(memory.view, result, size)
 
     @host("fd_write", "iiii")
     def fd_write(self, fd: int, iovecs: int, count: int, result: int) -> None:
-        descriptor = self._open.get(fd)
-        if descriptor is None:
-            raise Refused(BADF)
+        try:
+            descriptor = self._open[fd]
+        except KeyError:
+            raise Refused(BADF) from None
         if not descriptor.rights & rights.FD_WRITE:
             descriptor.demand(rights.FD_WRITE)
         memory = self._memory
-        if result + 4 > memory.size or iovecs + 8 > memory.size:
+        if result + 4 > memory.size:
             memory.check(result, 4)
-        if count == 1 and iovecs + 8 <= memory.size:
-            address, length = _PAIR(memory.view, iovecs)
-            if address + length > memory.size:
-                memory.check(address, length)
-            size = os.writev(descriptor.host, (memory.view[address : address + length],))
+        if count != 1 or iovecs + 8 > memory.size:
+            buffers: Sequence[memoryview] = memory.buffers(iovecs, count)
         else:
-            size = os.writev(descriptor.host, memory.buffers(iovecs, count))
+            address, length = _PAIR(memory.view, iovecs)
+            end = address + length
+            if end > memory.size:
+                memory.check(address, length)
+            buffers = (memory.view[address:end],)
+        size = os.writev(descriptor.host, buffers)
         descriptor.owes = False
         _COUNT(memory.view, result, size)
 
