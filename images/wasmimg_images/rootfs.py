@@ -51,9 +51,10 @@ def import_rootfs(
     """Write a one-layer image of a tar stream (plain, gzip, zstd) or a folder into the store.
 
     Owners, modes, times, hard links and file capabilities are kept, so reading a folder needs the
-    rights of its owner. Raises InvalidInput for a broken archive.
+    rights of its owner. The blobs are kept until the store's next tag. Raises InvalidInput for a
+    broken archive.
     """
-    with store.lease(), LayerWriter(store, compression) as writer:
+    with LayerWriter(store, compression) as writer:
         if isinstance(source, Path):
             _Walk(source, writer.tar).run()
         else:
