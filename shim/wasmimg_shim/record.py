@@ -17,10 +17,13 @@ _START_TIME = 22 - 3
 
 
 class Record(NamedTuple):
-    """A container's init, told from later processes of its pid by its start time (clock ticks)."""
+    """A container's init, told from later processes of its pid by its start time (clock ticks).
 
-    pid: int
-    started: int
+    `pid` is 0 as long as there is no init.
+    """
+
+    pid: int = 0
+    started: int = 0
     runc_root: str = ""
     mounted: bool = False
 
@@ -73,6 +76,8 @@ def remove(bundle: str) -> None:
 
 def kill(record: Record) -> None:
     """Kill the recorded process if it is still that one."""
+    if not record.pid:
+        return
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(record.pid)
         try:

@@ -32,6 +32,8 @@ M = TypeVar("M", bound=tuple[object, ...])
 SERVICES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 _SIGNALS = range(1, 65)
 _SIGKILL = 9
+#: The status of an exec that could not be started: who waits for it must not wait for ever.
+_NEVER_RAN = 255
 #: containerd, pkg/identifiers: what ids are made of; ours become file names
 _ID = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
 _ID_MAX = 76
@@ -114,7 +116,13 @@ class TaskService:
         process = task.process(request.exec_id)
         async with process.lock:
             running = after(process.status, Step.START, task.label(process))
-            await process.runner.start()
+            try:
+                await process.runner.start()
+            except Exception:
+                if process is not task.init:
+                    process.ended(_NEVER_RAN)
+                    process.exited.set()
+                raise
             process.status = running
             if process is task.init:
                 self._events.publish(messages.TaskStart(task.id, process.pid))
@@ -156,7 +164,8 @@ class TaskService:
         process = task.process(request.exec_id)
         after(process.status, Step.DELETE, task.label(process))
         if process.status is TaskStatus.CREATED and process.pid:
-            process.runner.kill(_SIGKILL)
+            with suppress(ProcessLookupError):
+                process.runner.kill(_SIGKILL)
             await process.exited.wait()
         async with process.lock:
             await process.runner.clean_up()

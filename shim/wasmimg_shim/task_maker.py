@@ -43,10 +43,13 @@ class TaskMaker(NamedTuple):
         """Make a container. When this raises, nothing of it is left."""
         path = request.bundle
         async with AsyncExitStack() as undo:
+            # Before anything is done: the delete verb must find it if this process is killed.
+            note = Record(mounted=bool(request.rootfs))
+            record.write(path, note)
+            undo.callback(record.remove, path)
             if request.rootfs:
                 rootfs.mount_all(path, request.rootfs)
                 undo.callback(rootfs.unmount, path)
-            undo.callback(record.remove, path)
             bundle = Bundle.load(path, request.id)
             found = entrypoint.resolve(bundle)
             undo.callback(os.close, found.fd)
@@ -57,12 +60,13 @@ class TaskMaker(NamedTuple):
             if found.kind is Kind.WASM:
                 runner: Runner = await self._make_wasm(bundle, found, stdio)
             else:
+                note = note._replace(runc_root=self.runc_root)
+                record.write(path, note)
                 runner = await self._make_linux(runc, stdio)
             undo.push_async_callback(self._discard, runner)
             stdio.release_given()
-            root = "" if found.kind is Kind.WASM else self.runc_root
-            note = Record(runner.pid, record.started(runner.pid), root, bool(request.rootfs))
-            record.write(path, note)
+            started = record.started(runner.pid)
+            record.write(path, note._replace(pid=runner.pid, started=started))
             undo.pop_all()
         os.close(found.fd)
         init = Process(self.loop, "", runner, stdio, paths)

@@ -78,6 +78,22 @@ def test_exec_runs_beside_init_and_ends_before_it(host: ShimHost) -> None:
         shim.shutdown()
 
 
+def test_an_exec_that_cannot_start_is_over(host: ShimHost) -> None:
+    bundle = host.bundle("l1", "sleep", "3600", host_programs=True)
+    with host.shim(bundle) as shim:
+        shim.create("l1", bundle)
+        shim.start("l1")
+        shim.exec("l1", "e1", process("no-such-program"))
+        with pytest.raises(RpcError, match="executable file not found"):
+            shim.start("l1", "e1")
+        assert shim.wait("l1", "e1", timeout=5).status == 255
+        shim.delete("l1", "e1")
+        shim.kill("l1", signal.SIGKILL)
+        shim.wait("l1", timeout=20)
+        shim.delete("l1")
+        shim.shutdown()
+
+
 def test_kill_before_start(host: ShimHost) -> None:
     bundle = host.bundle("l1", "true", host_programs=True)
     with host.shim(bundle) as shim:

@@ -36,12 +36,15 @@ START_PATH = {
 }
 
 
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it has just ended
+
+
 def zygotes(host: ShimHost) -> list[int]:
-    return [
-        pid
-        for pid in processes(host.run)
-        if Path(f"/proc/{pid}/comm").read_text() == "wasmimg-zygote\n"
-    ]
+    return [pid for pid in processes(host.run) if name_of(pid) == "wasmimg-zygote"]
 
 
 def is_mounted(path: str) -> bool:

@@ -73,6 +73,7 @@ def test_only_the_recorded_process_is_killed() -> None:
         record.kill(Record(process.pid, start))
         assert process.wait() == -signal.SIGKILL
     record.kill(Record(process.pid, start))
+    record.kill(Record())
     with pytest.raises(ProcessLookupError):
         record.started(process.pid)
 
