@@ -38,7 +38,8 @@ def text(python: str, paths: Sequence[str]) -> str:
         f"{first}\n"
         "# containerd-shim-wasmimg-v1, made by wasmimg\n"
         "import sys\n\n"
-        f"sys.path[:0] = {list(paths)!r}\n"
+        # After the standard library: nothing hides it, and what comes first is found first.
+        f"sys.path += {list(paths)!r}\n"
         "from wasmimg_shim.main import main\n\n"
         "sys.exit(main())\n"
     )

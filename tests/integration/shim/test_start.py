@@ -63,7 +63,7 @@ def test_the_start_verb_imports_this_and_nothing_else(host: ShimHost) -> None:
     bundle = host.wasm("c1", "hello")
     host.start(bundle)  # makes the zygote
     code = (
-        f"import sys; sys.path[:0] = {launcher.own_paths()!r}\n"
+        f"import sys; sys.path += {launcher.own_paths()!r}\n"
         f"sys.argv[1:] = ['-namespace', '{NAMESPACE}', '-id', 'c1', 'start']\n"
         "from wasmimg_shim.main import main; main()\n"
         "sys.stderr.write(' '.join(sys.modules))"
