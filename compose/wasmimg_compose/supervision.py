@@ -15,12 +15,14 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from wasmimg_compose.held import Watch
-from wasmimg_images.errors import HostError
+from wasmimg_compose.record import Records
+from wasmimg_images.errors import HostError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from wasmimg_compose.record import Record
     from wasmimg_compose.starting import Started
     from wasmimg_images.home import Home
 
@@ -93,9 +95,20 @@ def hand_over(home: Home, started: Started) -> None:
                 watch.send(connection)
                 if connection.recv(1) == READY:
                     return
+            if _has_ended(home, started.record):
+                return
         raise HostError(f"the supervisor of {started.record.spec.project} does not answer")
     finally:
         started.held.close()
+
+
+def _has_ended(home: Home, started: Record) -> bool:
+    """Tell whether a supervisor found it by its record, and has seen it end, before we knocked."""
+    try:
+        record = Records.of(home).load(started.id)
+    except NotFound:
+        return True
+    return record.state != "running" or record.started_at != started.started_at
 
 
 def ensure(home: Home, project: str) -> socket.socket:
