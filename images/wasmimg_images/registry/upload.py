@@ -151,8 +151,9 @@ class Upload:
         held = _RANGE.fullmatch(text)
         if held is None and text:
             raise RegistryError(f"upload session answers with a malformed Range: {text[:80]!r}")
-        # distribution 2 says "0-0" for no byte and for one; a 416 then tells which it was
-        self._doubtful = held is not None and held[1] == "0" and not self._doubtful
+        # distribution 2 says "0-0" for no byte and for one; a 416 to the next chunk tells which
+        zero = held is not None and held[1] == "0" and isinstance(self.step, Query)
+        self._doubtful = zero and not self._doubtful
         offset = int(held[1]) + 1 if held and not self._doubtful else 0
         if held is None and isinstance(self.step, Send):
             offset = self.step.offset + self.step.length  # a 202 without Range took all of it
