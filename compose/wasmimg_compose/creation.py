@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import shutil
 import signal
 import time
@@ -46,7 +46,7 @@ def create(home: Home, spec: ContainerSpec) -> Record:
     descriptor = image.descriptor
     record = Record(
         id=identity,
-        name=spec.name or f"{_last_part(reference)}-{secrets.token_hex(3)}",
+        name=spec.name or f"{_last_part(reference)}-{os.urandom(3).hex()}",
         spec=spec,
         image=Stored(
             descriptor.media_type,

@@ -8,13 +8,9 @@ Anything else is a program of a Linux container, run in it by its shim.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
-import shlex
 import signal
-import socket
-import urllib.parse
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from wasmimg_compose import kernel
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
     from wasmimg_compose.container import Healthcheck
 
 BUILT_IN: Final = "wasmimg-probe"
-#: http answers from here on say that the service is not well.
-BAD_STATUS: Final = 400
 SHELL: Final = ("/bin/sh", "-c")
 
 
@@ -54,6 +48,8 @@ def command(check: Healthcheck) -> list[str]:
         case ("CMD", *words) if words:
             return words
         case ("CMD-SHELL", line):
+            import shlex
+
             words = shlex.split(line)
             # `|| exit 1` is how Compose files end such lines by habit, and changes nothing here.
             if words[-3:] == ["||", "exit", "1"]:
@@ -95,45 +91,10 @@ class BuiltInProbe:
 def _ask(words: list[str], namespace: Path | None, timeout: float) -> NoReturn:
     status = 1
     with contextlib.suppress(BaseException), kernel.in_network(namespace):
+        from wasmimg_compose.asking import answers
+
         status = 0 if answers(words[1:], timeout) else 1
     os._exit(status)
-
-
-def answers(words: list[str], timeout: float) -> bool:
-    """Ask once, from here: http must answer below 400, tcp must accept. InvalidInput."""
-    match words:
-        case ["http", url]:
-            return _http(url, timeout)
-        case ["tcp", target]:
-            host, _, port = target.rpartition(":")
-            if not port.isdecimal():
-                raise InvalidInput(f"{BUILT_IN} tcp {target}: no port")
-            with contextlib.suppress(OSError):
-                socket.create_connection((host or "127.0.0.1", int(port)), timeout).close()
-                return True
-            return False
-        case _:
-            raise InvalidInput(
-                f"{BUILT_IN} {' '.join(words)}: not known",
-                hint="http URL or tcp [HOST:]PORT",
-            )
-
-
-def _http(url: str, timeout: float) -> bool:
-    parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme != "http" or parts.hostname is None:
-        raise InvalidInput(f"{BUILT_IN} http {url}: an http:// URL is needed")
-    # A container has no name but its own: localhost must not depend on its resolver.
-    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPConnection(host, parts.port or 80, timeout=timeout)
-    try:
-        connection.request("GET", target, headers={"Host": parts.netloc})
-        return connection.getresponse().status < BAD_STATUS
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 class ExecProbe:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shutil
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
@@ -105,7 +104,7 @@ class Record(NamedTuple):
 
 def new_id() -> str:
     """Draw an id: 64 hexadecimal digits."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 class Records(NamedTuple):

@@ -113,7 +113,7 @@ class Networks(NamedTuple):
         namespace = self.namespace(container)
         endpoints: list[Endpoint] = []
         try:
-            self.effects.execute(plan.make_namespace(namespace))
+            self.effects.execute([plan.MakeNamespace(namespace)])
             for place, attachment in enumerate(attachments):
                 published = tuple(ports) if place == 0 else ()
                 endpoints.append(self._join(container, attachment, names, published, place))

@@ -99,8 +99,9 @@ def drop_network(network: Network) -> list[Operation]:
 def join(
     network: Network, member: Member, namespace: Path, interface: str, *, first: bool
 ) -> list[Operation]:
-    """Put a container on the network; its `first` network gets the default route."""
+    """Put a container on the network; with its `first` one come loopback and the default route."""
     inside = [
+        *((Ip("link set lo up", namespace),) if first else ()),
         Ip(f"address add {member.address}/{network.prefix} dev {interface}", namespace),
         Ip(f"link set {interface} up", namespace),
     ]
@@ -122,8 +123,3 @@ def leave(network: Network, member: Member) -> list[Operation]:
         Ip(f"link delete {member.link}", may_fail=True),
         *((Nft(firewall.replace(network)),) if member.ports else ()),
     ]
-
-
-def make_namespace(path: Path) -> list[Operation]:
-    """Make a namespace with its loopback interface up."""
-    return [MakeNamespace(path), Ip("link set lo up", path)]
