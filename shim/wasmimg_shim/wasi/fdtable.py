@@ -89,8 +89,8 @@ class FdTable:
     def __init__(self) -> None:
         self.open: dict[int, Descriptor] = {}
         self._lowest = 0
-        #: told of each host descriptor that is about to be closed
-        self.on_close: Callable[[int], None] = lambda _host: None
+        #: told of each host descriptor that is about to be closed, or that loses rights
+        self.on_change: Callable[[int], None] = lambda _host: None
 
     def add(self, descriptor: Descriptor) -> int:
         """Give the descriptor a number."""
@@ -132,6 +132,6 @@ class FdTable:
 
     def _release(self, descriptor: Descriptor) -> None:
         if descriptor.host >= 0:
-            self.on_close(descriptor.host)
+            self.on_change(descriptor.host)
             host, descriptor.host = descriptor.host, -1
             os.close(host)

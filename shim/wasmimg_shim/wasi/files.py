@@ -201,6 +201,7 @@ class Files:
         if base & ~found.rights or inheriting & ~found.inheriting:
             raise Refused(NOTCAPABLE)
         found.rights, found.inheriting = base, inheriting
+        self._table.on_change(found.host)
 
     @host("fd_filestat_get", "ii")
     def fd_filestat_get(self, fd: int, result: int) -> None:
