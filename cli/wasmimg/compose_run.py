@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from wasmimg.console import ago, progress, table, warning
-from wasmimg_compose import deploy
+from wasmimg_compose import deploy, runtimes
 from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasmimg_compose.embedded_host import EmbeddedHost
-    from wasmimg_compose.model import Project
+    from wasmimg_compose.model import Project, Service
     from wasmimg_compose.record import Record
     from wasmimg_images.home import Home
 
@@ -47,6 +47,7 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     chosen = closure(needs, named)
     images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
     services = [service for name, service in project.services.items() if name in chosen]
+    _warn_of_runtimes(services)
     if asked.dry_run:
         digests = {
             s.spec.image: images.digest(s.spec.image, s.spec.platform) or "" for s in services
@@ -61,6 +62,14 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
         return []
     deploy.run(plan, host, progress)
     return [r for r in host.containers(project.name) if label(r, SERVICE) in chosen]
+
+
+def _warn_of_runtimes(services: Sequence[Service]) -> None:
+    """Say once for each runtime that another one stands in for it; InvalidInput for unknown ones."""
+    for name in dict.fromkeys(service.spec.runtime for service in services):
+        text = runtimes.choose(name).warning
+        if text:
+            warning(text)
 
 
 def _scaled(project: Project, scale: Sequence[str]) -> Project:
