@@ -215,6 +215,7 @@ class TaskService:
             raise InvalidInput("an exec needs a process")
         paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
         stdio = Stdio.open(paths)
+        stdio.follow(self._loop)
         runner = task.make_exec(request.exec_id, request.spec.value, stdio)
         task.execs[request.exec_id] = Process(self._loop, request.exec_id, runner, stdio, paths)
         self._events.publish(messages.TaskExecAdded(task.id, request.exec_id))

@@ -3,7 +3,7 @@
 A FIFO is never opened in a way that waits for its other end. Of an output FIFO the shim keeps a
 read end open while the process lives, so that a reader may go and another come (containerd
 restarts) without the process getting EPIPE; of an input FIFO a write end, so that it sees no end
-before CloseIO. Once the process is dead nothing of ours may hold them: readers wait for that.
+before the first writer has come and gone, or CloseIO. Once the process is dead nothing of ours may hold them: readers wait for that.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.linux import inotify
+from wasmimg_shim.loop import readable
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from wasmimg_shim.loop import Job, Loop
 
 _NULL = "/dev/null"
 _LOG_MODE = 0o640
@@ -34,11 +38,19 @@ class StdioPaths(NamedTuple):
 class Stdio:
     """The opened descriptors: those for the process, and those that the shim keeps."""
 
-    def __init__(self, fds: tuple[int, int, int], kept: tuple[int, ...], stdin_keeper: int) -> None:
+    def __init__(
+        self,
+        fds: tuple[int, int, int],
+        kept: tuple[int, ...],
+        stdin_keeper: int = -1,
+        stdin_writers: int = -1,
+    ) -> None:
         self.fds = fds
         self._given = True
         self._kept = kept
         self._stdin_keeper = stdin_keeper
+        self._stdin_writers = stdin_writers
+        self._following: Job[None] | None = None
 
     @classmethod
     def open(cls, paths: StdioPaths) -> Self:
@@ -53,10 +65,13 @@ class Stdio:
                 undo.callback(os.close, fd)
                 return fd
 
-            keeper = -1
+            keeper = writers = -1
             stdin = _local_path(paths.stdin)
+            if _is_fifo(stdin):
+                # Before there is a reader no writer can come, so that none can leave unseen.
+                writers = own(inotify.watch_writers(stdin))
             opened.append(own(_open_input(stdin)))
-            if stat.S_ISFIFO(os.fstat(opened[0]).st_mode):
+            if writers >= 0:
                 keeper = own(os.open(stdin, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
                 os.set_blocking(opened[0], True)
             for address in (paths.stdout, paths.stderr):
@@ -65,7 +80,16 @@ class Stdio:
                     kept.append(own(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)))
                 opened.append(own(_open_output(path)))
             undo.pop_all()
-        return cls((opened[0], opened[1], opened[2]), tuple(kept), keeper)
+        return cls((opened[0], opened[1], opened[2]), tuple(kept), keeper, writers)
+
+    def follow(self, loop: Loop) -> None:
+        """Let the process see the end of its input once the first writer has closed it."""
+        if self._stdin_writers >= 0:
+            self._following = loop.spawn(self._follow())
+
+    async def _follow(self) -> None:
+        await readable(self._stdin_writers)
+        self.close_stdin()
 
     def release_given(self) -> None:
         """Close the shim's copies of what the process has by now."""
@@ -84,6 +108,11 @@ class Stdio:
         """Let go of everything; may be repeated."""
         self.release_given()
         self.close_stdin()
+        if self._following is not None:
+            self._following.cancel()
+        if self._stdin_writers >= 0:
+            os.close(self._stdin_writers)
+            self._stdin_writers = -1
         for fd in self._kept:
             os.close(fd)
         self._kept = ()

@@ -56,6 +56,7 @@ class TaskMaker(NamedTuple):
             paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
             stdio = Stdio.open(paths)
             undo.callback(stdio.close)
+            stdio.follow(self.loop)
             runc = Runc(self.children, self.runc_root, path, request.id)
             if found.kind is Kind.WASM:
                 runner: Runner = await self._make_wasm(bundle, found, stdio)

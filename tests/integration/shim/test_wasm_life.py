@@ -129,9 +129,9 @@ def test_standard_input_ends_with_close_io(host: ShimHost) -> None:
         writer = os.open(fifo, os.O_WRONLY)
         os.write(writer, b"one\ntwo\n")
         until(lambda: log.read_text() == "one\ntwo\n")
-        os.close(writer)
-        assert shim.state("c1").status == TaskStatus.RUNNING
         shim.close_stdin("c1")
+        assert shim.state("c1").status == TaskStatus.RUNNING, "the writer is still there"
+        os.close(writer)
         assert shim.wait("c1", timeout=10).status == 0
         shim.delete("c1")
         shim.shutdown()
@@ -201,3 +201,18 @@ def test_what_cannot_run_is_refused_at_create(
             shim.create("c1", bundle)
         shim.shutdown()
     assert sorted(os.listdir(bundle)) == sorted([*before, "address"])
+
+
+def test_standard_input_ends_with_its_writer(host: ShimHost) -> None:
+    bundle = host.wasm("c1", "cat")
+    fifo, log = str(host.root / "in"), host.root / "out"
+    os.mkfifo(fifo)
+    with host.shim(bundle) as shim:
+        shim.create("c1", bundle, stdin=fifo, stdout=str(log))
+        with open(fifo, "wb") as writer:
+            writer.write(b"before the start\n")
+        shim.start("c1")
+        assert shim.wait("c1", timeout=10).status == 0
+        assert log.read_text() == "before the start\n"
+        shim.delete("c1")
+        shim.shutdown()

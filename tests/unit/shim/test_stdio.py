@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.loop import Loop, readable, sleep
 from wasmimg_shim.stdio import Stdio, StdioPaths
 
 
@@ -46,6 +47,31 @@ def test_an_output_fifo_survives_its_reader_and_ends_with_us(tmp_path: Path) -> 
     assert os.read(reader, 100) == b"no SIGPIPE"
     assert os.read(reader, 100) == b""
     os.close(reader)
+
+
+def test_an_input_fifo_ends_when_its_first_writer_has_gone(tmp_path: Path) -> None:
+    path = f"{tmp_path}/in"
+    os.mkfifo(path)
+    failures: list[Exception] = []
+    loop = Loop(failures.append)
+    stdio = Stdio.open(StdioPaths(stdin=path))
+    stdio.follow(loop)
+    os.set_blocking(stdio.fds[0], False)
+    ends: list[bytes] = []
+
+    async def reader() -> None:
+        await sleep(0)
+        with pytest.raises(BlockingIOError):
+            os.read(stdio.fds[0], 1)
+        os.close(os.open(path, os.O_WRONLY))
+        await readable(stdio.fds[0], 5)
+        ends.append(os.read(stdio.fds[0], 1))
+        stdio.close()
+
+    loop.spawn(reader())
+    loop.run()
+    loop.close()
+    assert (ends, failures) == ([b""], [])
 
 
 def test_an_input_fifo_ends_when_both_sides_closed_it(tmp_path: Path) -> None:
