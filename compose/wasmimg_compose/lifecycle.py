@@ -74,6 +74,7 @@ def start(home: Home, name: str, stdio: starting.Stdio | None = None) -> Record:
             started = starting.start(home, record, stdio)
         except BaseException as error:
             teardown.undo_start(home, records.load(identity), str(error))
+            teardown.release_zygote(home)
             if isinstance(error, client.ShimGone | TimeoutError):
                 raise RunError(f"container {record.name}: {error}") from error
             raise

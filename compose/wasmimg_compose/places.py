@@ -43,5 +43,8 @@ class Places(NamedTuple):
 
     @property
     def cgroup(self) -> str:
-        """Its control group, below the hierarchies' roots."""
-        return f"/wasmimg/{self.container}"
+        """Its control group, right below the hierarchies' roots.
+
+        A folder for all of them could not be removed without a race against the next start.
+        """
+        return f"/wasmimg-{self.container}"

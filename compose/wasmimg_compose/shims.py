@@ -96,11 +96,11 @@ def task(address: str) -> Generator[client.TaskClient]:
 def refusal(error: client.RpcError) -> RunError:
     """Say what a shim's refusal means to the user, in the words that Docker goes by as well."""
     text = str(error)
+    if "exec: " not in text and "executable file" not in text:
+        return RunError(text)
     if "no such file or directory" in text or "executable file not found" in text:
         return CommandNotFound(text)
-    if "permission denied" in text or "is a directory" in text or "exec format" in text:
-        return CannotInvoke(text)
-    return RunError(text)
+    return CannotInvoke(text)
 
 
 def _last_line(output: str) -> str:

@@ -81,8 +81,7 @@ class Supervisor:
         """Close the door; who is knocking finds nobody and starts the next supervisor."""
         (self._door.folder / "door").unlink(missing_ok=True)
         self._listener.close()
-        if not any(record.state in {"running", "starting"} for record in self._records.all()):
-            client.release_zygote(str(self._home.run))
+        teardown.release_zygote(self._home)
         log = self._door.folder / "log"
         with contextlib.suppress(OSError):
             if not log.stat().st_size:

@@ -76,11 +76,10 @@ def clear(home: Home, record: Record) -> None:
 
 
 def _remove_cgroups(path: str) -> None:
-    """Remove the container's control groups, and ours above them once they are empty."""
-    for folder in (path, str(Path(path).parent)):
-        for hierarchy in (CGROUPS, *CGROUPS.glob("*")):
-            with contextlib.suppress(OSError):
-                os.rmdir(f"{hierarchy}{folder}")
+    """Remove the container's control groups, which its runtime does unless it was killed."""
+    for hierarchy in (CGROUPS, *CGROUPS.glob("*")):
+        with contextlib.suppress(OSError):
+            os.rmdir(f"{hierarchy}{path}")
 
 
 def undo_start(home: Home, record: Record, error: str = "") -> Record:
@@ -120,6 +119,12 @@ def finish(home: Home, record: Record, ended: client.Exit | None) -> Record:
             endpoints=(),
         )
     )
+
+
+def release_zygote(home: Home) -> None:
+    """Let the shims' zygote end if no container needs it."""
+    if not any(record.state in {"running", "starting"} for record in Records.of(home).all()):
+        client.release_zygote(str(home.run))
 
 
 def discard(home: Home, record: Record, *, volumes: bool) -> None:

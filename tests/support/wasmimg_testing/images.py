@@ -8,10 +8,13 @@ import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
 from wasmimg_images.spec import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, Platform
+
+if TYPE_CHECKING:
+    from wasmimg_images.layout import Store
 
 BUSYBOX = Path("/usr/bin/busybox")
 #: The applets that the tests call.
