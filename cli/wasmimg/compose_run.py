@@ -10,6 +10,7 @@ import click
 
 from wasmimg.console import ago, progress, table, warning
 from wasmimg_compose import deploy, runtimes
+from wasmimg_compose.creation import require_root
 from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
@@ -41,6 +42,8 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     """Provide the images, plan, and run the plan; gives the containers of the chosen services."""
     from wasmimg_compose.embedded_images import EmbeddedImages
 
+    if not asked.dry_run:
+        require_root()
     project = _scaled(project, asked.scale)
     needs = project.needs()
     named = asked.services or [n for n, s in project.services.items() if not s.profiles]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from wasmimg_compose import bundle, probe, runtimes
 from wasmimg_compose.container import Healthcheck
 from wasmimg_compose.record import AnonymousVolume, Record, Records, Stored, new_id
-from wasmimg_images.errors import InvalidInput
+from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_images.image import Image, select
 from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
@@ -27,8 +27,15 @@ NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 NANOSECONDS: Final = 1_000_000_000
 
 
+def require_root() -> None:
+    """Raise HostError, before anything is made, for a user who may not make containers."""
+    if os.geteuid() != 0:
+        raise HostError("containers need root", hint="run the same command with sudo")
+
+
 def create(home: Home, spec: ContainerSpec) -> Record:
     """Check a spec, unpack its image's layers, and write the record."""
+    require_root()
     if spec.name is not None and not NAME.fullmatch(spec.name):
         raise InvalidInput(
             f"{spec.name!r} is no name for a container",
