@@ -79,6 +79,9 @@ def report(error: BaseException) -> int:
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         print(f"wasmimg: {error.strerror or error}{where}", file=sys.stderr)
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            hint = "sudo, or let WASMIMG_HOME, WASMIMG_RUN and WASMIMG_CACHE name folders of yours"
+            print(f"  hint: {hint}", file=sys.stderr)
         return 7
     raise error
 

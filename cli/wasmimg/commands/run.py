@@ -49,8 +49,9 @@ def command(detach: bool, image: str, args: tuple[str, ...], **options: object) 
 
     The image is pulled when it is not in the local store.
     """
-    from wasmimg_compose import lifecycle
+    from wasmimg_compose import creation, lifecycle
 
+    creation.require_root()
     home = Home.from_environ(os.environ)
     asked = Asked(options)
     spec = spec_of(asked, image, args, Path.cwd(), os.environ)
@@ -100,7 +101,7 @@ def _warn_about_runtime(name: str | None) -> None:
 
 def _provide(home: Home, image: str, platform: str | None) -> None:
     """Pull an image that the store has not."""
-    from wasmimg_images.errors import NotFound
+    from wasmimg_images.errors import NotFound, RegistryError
     from wasmimg_images.layout import Store
     from wasmimg_images.reference import Reference
     from wasmimg_images.spec import Platform
@@ -113,4 +114,8 @@ def _provide(home: Home, image: str, platform: str | None) -> None:
 
         click.echo(f"{reference.familiar()} is not here, pulling it", err=True)
         platforms = [Platform.parse(platform)] if platform else None
-        Client.from_environ(os.environ, cache=home.cache).pull(store, reference, platforms)
+        try:
+            Client.from_environ(os.environ, cache=home.cache).pull(store, reference, platforms)
+        except (NotFound, RegistryError) as error:
+            error.hint = error.hint or "is the name right? `wasmimg images` lists what is here"
+            raise

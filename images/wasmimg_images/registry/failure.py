@@ -95,7 +95,9 @@ def refusal(what: str, host: str, status: int, body: bytes) -> WasmimgError:
             hint=f"wasmimg login {host}",
         )
     if status == _NOT_FOUND:
-        return NotFound(f"{what}: not found: {said}")
+        return NotFound(
+            f"{what}: not found: {said}", hint="check the repository's name and the tag"
+        )
     hint = {
         _TOO_LARGE: "the registry or a proxy before it limits the size of a request",
         _TOO_MANY: f"the rate limit of {host} is reached; wait, or log in",

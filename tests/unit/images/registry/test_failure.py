@@ -36,7 +36,7 @@ def test_bodies_without_entries(body: bytes) -> None:
     [
         (401, Unauthorized, "unauthorized", "wasmimg login r.example"),
         (403, Unauthorized, "denied", "wasmimg login r.example"),
-        (404, NotFound, "not found", None),
+        (404, NotFound, "not found", "check the repository's name and the tag"),
         (
             413,
             Refused,
