@@ -102,6 +102,19 @@ class _Metered:
         return data
 
 
+class _Content:
+    """A regular file's content; an archive cut in it is invalid input as any other."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._source.read(size)
+        except tarfile.TarError as error:
+            raise InvalidInput(f"broken tar: {error}") from error
+
+
 def entries(tar: Readable) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
     """Read a tar stream's entries, with a reader for the content of regular files.
 
@@ -117,7 +130,8 @@ def entries(tar: Readable) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
                 if entry is None:
                     return
                 metered.left = entry.size + _MAX_HEADERS
-                content = archive.extractfile(entry) if entry.isreg() else None
+                file = archive.extractfile(entry) if entry.isreg() else None
+                content = _Content(file) if file is not None else None
                 yield entry, content
                 while content is not None and content.read(CHUNK):
                     pass
@@ -176,11 +190,12 @@ class _Unpacking:
         """Add one entry."""
         try:
             self._add(entry, content)
-        except WasmimgError:
-            raise
+        except InvalidInput as error:
+            named = entry.name in error.message
+            raise error if named else InvalidInput(f"{entry.name!r}: {error.message}") from error
         except OSError as error:
             raise _explained(error, entry.name) from error
-        except (ValueError, OverflowError, tarfile.TarError) as error:
+        except (ValueError, OverflowError) as error:
             raise InvalidInput(f"{entry.name!r}: {error}") from error
 
     def _add(self, entry: tarfile.TarInfo, content: Readable | None) -> None:
