@@ -93,7 +93,16 @@ def _ask(folder: str, engine: str, request: bytes) -> bytes:
             return zygote_socket.ask(sock, zygote_socket.START + request)
         except zygote_socket.ZygoteGone:
             _start_zygote(folder, engine)
-    raise StartFailed(f"the zygote ends as soon as it is started: {folder}/log says why")
+    raise StartFailed(f"the zygote ends as soon as it is started: {_last_line(f'{folder}/log')}")
+
+
+def _last_line(path: str) -> str:
+    try:
+        with open(path, "rb") as log:
+            lines = log.read().decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        return str(error)
+    return next((line for line in reversed(lines) if line.strip()), f"nothing in {path}")
 
 
 def _start_zygote(folder: str, engine: str) -> None:

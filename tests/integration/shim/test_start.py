@@ -289,6 +289,14 @@ def test_fifty_quick_containers_leave_nothing(host: ShimHost) -> None:
     assert [name for name in os.listdir(f"{host.run}/s") if not name.endswith(".lock")] == []
 
 
+def test_an_engine_that_does_not_exist_is_told(host: ShimHost) -> None:
+    bundle = host.wasm("c1", "hello")
+    done = host.command(bundle, "start", WASMIMG_ENGINE="nonsense")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no engine is called 'nonsense'" in done.stderr
+    assert not zygotes(host)
+
+
 def test_info_and_version(host: ShimHost) -> None:
     done = subprocess.run([host.program, "-info"], input=b"", capture_output=True, check=True)
     info = decode(messages.RuntimeInfo, done.stdout)
