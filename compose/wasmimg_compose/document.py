@@ -6,6 +6,7 @@ Values are narrowed here and nowhere else: `Node.text()`, `.mapping()` and the l
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -21,6 +22,8 @@ Scalar = None | bool | int | float | str
 MERGE: Final = "tag:yaml.org,2002:merge"
 STRING: Final = "tag:yaml.org,2002:str"
 DEPTH: Final = 64
+#: Values in a document once its aliases are written out: what a few lines can make endless.
+MOST: Final = 100_000
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS: Final = {
     "true": True,
@@ -30,7 +33,9 @@ BOOLEANS: Final = {
     "False": False,
     "FALSE": False,
 }
-INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+#: Eighteen digits fit 64 bits. What is longer than INTEGER allows is read as a float: inf.
+SMALL_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
+INTEGER: Final = re.compile(r"[-+]?[0-9]{1,999}|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
 
 
@@ -110,7 +115,7 @@ class Node:
                 pass
             case int():
                 return self.value
-            case str() if self.value.strip().lstrip("+-").isdigit():
+            case str() if SMALL_INTEGER.fullmatch(self.value.strip()):
                 return int(self.value)
             case _:
                 pass
@@ -200,11 +205,25 @@ class _Reader:
     loader: yaml.SafeLoader
     file: str
     replace: Replace
+    count: itertools.count[int] = field(default_factory=itertools.count)
+    above: list[yaml.Node] = field(default_factory=list[yaml.Node])
 
     def node(self, node: yaml.Node, path: str, depth: int) -> Node:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if any(node is other for other in self.above):
+            raise InvalidInput(f"{self.file}:{line}:{column}: an anchor's value contains itself")
         if depth > DEPTH:
-            raise InvalidInput(f"{self.file}:{line}:{column}: {path}: nested too deeply")
+            raise InvalidInput(f"{self.file}:{line}:{column}: nested too deeply")
+        if next(self.count) > MOST:
+            raise InvalidInput(f"{self.file}: more than {MOST} values once aliases are followed")
+        self.above.append(node)
+        try:
+            return self.value(node, path, depth)
+        finally:
+            self.above.pop()
+
+    def value(self, node: yaml.Node, path: str, depth: int) -> Node:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
         match node:
             case yaml.MappingNode():
                 return self.mapping(node, path, depth)
@@ -236,7 +255,7 @@ class _Reader:
                 raise InvalidInput(f"{place}: {path}: a key must be a string")
             name = str(key.value)
             if name in own:
-                raise InvalidInput(f"{place}: {path}: the key {name!r} stands here twice")
+                raise InvalidInput(f"{place}: the key {name!r} stands here twice")
             keys[name] = (mark.line + 1, mark.column + 1)
             own[name] = self.node(value, f"{path}.{name}" if path else name, depth + 1)
         start = node.start_mark
