@@ -39,7 +39,9 @@ class YamlValue(NamedTuple):
             mark = error.problem_mark or error.context_mark
             where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
             raise InvalidInput(f"{file}{where}: {error.problem or error.context}") from error
-        except (yaml.YAMLError, RecursionError) as error:
+        except RecursionError:
+            raise InvalidInput(f"{file}: nested too deeply") from None
+        except yaml.YAMLError as error:
             raise InvalidInput(f"{file}: {str(error).splitlines()[0]}") from error
         return cls(node, file) if node is not None else None
 
