@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_images.errors import WasmimgError
+from wasmimg_images.errors import CannotInvoke, InvalidInput, WasmimgError
 from wasmimg_shim.engine import STACK_BYTES
 
 if TYPE_CHECKING:
@@ -86,8 +86,14 @@ class WasmProgram:
         self._instance: Instance | None = None
 
     def load(self) -> None:
-        """Map the code and bind the imports (InvalidInput names what is missing)."""
-        self._instance = self._engine.load(self._code_fd, self._guest)
+        """Map the code and bind the imports (CannotInvoke names what is missing)."""
+        try:
+            self._instance = self._engine.load(self._code_fd, self._guest)
+        except InvalidInput as error:
+            word = self._guest.args[0] if self._guest.args else "the module"
+            raise CannotInvoke(
+                f'exec: "{word}": exec format error: {error.message}', hint=error.hint
+            ) from error
 
     def run(self) -> int:
         """Run the guest to its end or to a signal that ends it; returns the exit status."""

@@ -6,7 +6,7 @@ import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_images.errors import InvalidInput
+from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
@@ -87,7 +87,9 @@ class TaskMaker(NamedTuple):
         try:
             code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
         except InvalidInput as error:
-            raise InvalidInput(f"{found.path}: {error.message}", hint=error.hint) from error
+            raise CannotInvoke(
+                f'exec: "{found.path}": exec format error: {error.message}', hint=error.hint
+            ) from error
         filters = os.path.join(self.cache.directory, FILTERS)
         return await wasm_task.WasmInit.create(
             bundle, found, code, self.engine, stdio, self.children, filters
