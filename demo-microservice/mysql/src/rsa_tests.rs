@@ -8,16 +8,7 @@ const MESSAGE: &[u8] = b"whalehello\0";
 const SEED: [u8; 20] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
 ];
-const EVEN_KEY: &str = "\
------BEGIN PUBLIC KEY-----\n\
-MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAvCIqQ2ICYaEZe2mSyRVq\n\
-xCUF5yU6mkAiFoZsyerUY8WrYGhz6AuQzgaPPsJv9vLxiVciZToOEdfFM3CdJzXu\n\
-DvZWWovFaRH33HDReJFEqLBbFYl532DVC+dHokvUw2He9INWWuiGr5/7tfEhHgnI\n\
-zRYbDZS3FEncDqNB5DmbNhVuBVWnSfAu0Ueib3iaEpPNbUPobXXfugFBhfKbBiFR\n\
-L+X2ew2qoFlQa5syUKxh/IogRCROYl6gCkjG6ToS7Ja3pQfnH4OClYhthV/ar/2v\n\
-uSGmaCgEhJcEdM+h9I2MI7MQ5mz+ytaCcjljsjeRSpUq9xCQHgPDAFjcB8oPvaJg\n\
-lQIDAQAB\n\
------END PUBLIC KEY-----\n";
+const EVEN_KEY: &str = include_str!("../tests/key.pem");
 const EVEN_HASH: &str = "7516613c8817c2163e6f87f46b34b9b6d9d2b24b9606efb41d023616c2e491ff";
 const ODD_KEY: &str = "\
 -----BEGIN PUBLIC KEY-----\n\
