@@ -104,9 +104,11 @@ def browser(profile: Path) -> Iterator[Page]:
                 "args": [*OPTIONS, f"--user-data-dir={profile}"],
             },
         }
-        made = call(port, "POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
-        assert isinstance(made, dict)
-        session = made["sessionId"]
+        match call(port, "POST", "/session", {"capabilities": {"alwaysMatch": wanted}}):
+            case {"sessionId": str(session)}:
+                pass
+            case other:
+                raise AssertionError(other)
         # For elements that are yet to come.
         call(port, "POST", f"/session/{session}/timeouts", {"implicit": 10_000})
         yield Page(port, session)

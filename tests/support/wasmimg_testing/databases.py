@@ -31,9 +31,11 @@ class Flavour(Protocol):
 
     def initialise(self, data: Path, account: str) -> None:
         """Make an empty data folder."""
+        ...
 
     def command(self) -> list[str]:
         """Give the server's program with the options that only it needs."""
+        ...
 
 
 class MariaDb:
@@ -152,7 +154,7 @@ class Server:
 
     def _accounts(self) -> str:
         """Give the statements that the server runs at each start, one a line."""
-        lines = []
+        lines: list[str] = []
         for user, password in USERS.items():
             identified = f"IDENTIFIED WITH {self.flavour.plugin}"
             secret = f"AS PASSWORD('{password}')" if self.flavour.name == "mariadb" else ""
