@@ -30,7 +30,11 @@ fn files() {
     assert_eq!(fs::read_to_string("/data/a").unwrap(), "hello");
     let mut appended = OpenOptions::new().append(true).open("/data/a").unwrap();
     appended.write_all(b", world").unwrap();
-    let mut file = OpenOptions::new().read(true).write(true).open("/data/a").unwrap();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/data/a")
+        .unwrap();
     file.seek(SeekFrom::End(-5)).unwrap();
     let mut tail = String::new();
     file.read_to_string(&mut tail).unwrap();
@@ -40,17 +44,26 @@ fn files() {
     assert_eq!(file.metadata().unwrap().len(), 5);
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     file.set_modified(modified).unwrap();
-    assert_eq!(fs::metadata("/data/a").unwrap().modified().unwrap(), modified);
+    assert_eq!(
+        fs::metadata("/data/a").unwrap().modified().unwrap(),
+        modified
+    );
     fs::copy("/data/a", "/data/b").unwrap();
     fs::rename("/data/b", "/data/c").unwrap();
     // No hard link: the C library of Debian 12 mixes up link(2)'s two names.
     assert_eq!(fs::read("/data/c").unwrap(), b"hello");
-    let taken = OpenOptions::new().write(true).create_new(true).open("/data/c");
+    let taken = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open("/data/c");
     assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     for name in ["a", "c"] {
         fs::remove_file(Path::new("/data").join(name)).unwrap();
     }
-    assert_eq!(File::open("/data/a").unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        File::open("/data/a").unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
 }
 
 fn folders() {
@@ -81,7 +94,10 @@ fn read_only() {
         fs::remove_file("/fixed/f"),
         fs::rename("/fixed/f", "/data/f"),
     ] {
-        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        assert_eq!(
+            failed.unwrap_err().kind(),
+            io::ErrorKind::ReadOnlyFilesystem
+        );
     }
 }
 
@@ -100,13 +116,22 @@ fn time() {
 }
 
 fn input() {
-    let lines: Vec<_> = io::stdin().lock().lines().map(|line| line.unwrap()).collect();
+    let lines: Vec<_> = io::stdin()
+        .lock()
+        .lines()
+        .map(|line| line.unwrap())
+        .collect();
     assert_eq!(lines, ["one", "two"]);
     io::stderr().write_all(b"to stderr\n").unwrap();
 }
 
 fn escape() {
-    for path in ["/data/../../etc/passwd", "/data/up/etc/passwd", "/data/abs", "/etc/passwd"] {
+    for path in [
+        "/data/../../etc/passwd",
+        "/data/up/etc/passwd",
+        "/data/abs",
+        "/etc/passwd",
+    ] {
         assert!(File::open(path).is_err(), "{path}");
     }
 }
