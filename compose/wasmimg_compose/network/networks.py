@@ -16,7 +16,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_compose.container import DEFAULT_NETWORK
 from wasmimg_compose.fields import Fields, plain
 from wasmimg_compose.network import plan, pool
 from wasmimg_compose.network.effects import Effects, HostEffects
@@ -147,8 +146,8 @@ class Networks(NamedTuple):
         place: int,
     ) -> Endpoint:
         with self._locked():
-            automatic = attachment.network == DEFAULT_NETWORK
-            network = self._ensure(Network(attachment.network, "", "", automatic=automatic))
+            # What nobody made by name goes with its last member: nobody would remove it either.
+            network = self._ensure(Network(attachment.network, "", "", automatic=True))
             member = Member(
                 container,
                 network.free_address(attachment.address),

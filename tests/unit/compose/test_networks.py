@@ -102,9 +102,10 @@ def test_an_internal_network_reaches_nothing_outside() -> None:
     assert not any("ip_forward" in step.describe() for step in plan.make_network(internal))
 
 
-def test_a_container_joins_and_leaves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["bridge", "any-other"])
+def test_a_container_joins_and_leaves(tmp_path: Path, name: str) -> None:
     ours, recorder = networks(tmp_path)
-    (endpoint,) = ours.connect("c1", [Attachment("bridge", ("db",))], ["web"], [Port(80, 8080)])
+    (endpoint,) = ours.connect("c1", [Attachment(name, ("db",))], ["web"], [Port(80, 8080)])
     assert endpoint.names == ("web", "db")
     assert recorder.done[0] == f"make network namespace {tmp_path}/netns/c1"
     assert any("peer name eth0" in step for step in recorder.done)
