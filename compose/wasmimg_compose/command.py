@@ -23,13 +23,34 @@ class Finished(NamedTuple):
     output: str
 
 
-def run(
+class Running(NamedTuple):
+    """A program that was started; wait() must be called, once."""
+
+    pid: int
+    sink: int
+
+    def wait(self) -> Finished:
+        """Wait for its end."""
+        try:
+            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            output = os.pread(self.sink, os.fstat(self.sink).st_size, 0)
+        finally:
+            os.close(self.sink)
+        return Finished(status, output.decode(errors="replace"))
+
+
+def run(arguments: Sequence[str], stdin: str = "") -> Finished:
+    """Run a program found on PATH and wait for it; HostError if there is none."""
+    return begin(arguments, stdin).wait()
+
+
+def begin(
     arguments: Sequence[str],
     stdin: str = "",
     *,
     environment: Mapping[str, str] | None = None,
-) -> Finished:
-    """Run a program found on PATH and wait for it; HostError if there is none."""
+) -> Running:
+    """Start a program found on PATH, or by its absolute path; HostError if there is none."""
     program = shutil.which(arguments[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         raise HostError(
@@ -40,7 +61,7 @@ def run(
     try:
         os.write(source, stdin.encode())
         os.lseek(source, 0, os.SEEK_SET)
-        child = os.posix_spawn(
+        pid = os.posix_spawn(
             program,
             list(arguments),
             dict(os.environ if environment is None else environment),
@@ -50,9 +71,9 @@ def run(
                 (os.POSIX_SPAWN_DUP2, sink, 2),
             ],
         )
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        output = os.pread(sink, os.fstat(sink).st_size, 0)
-        return Finished(status, output.decode(errors="replace"))
+    except BaseException:
+        os.close(sink)
+        raise
     finally:
         os.close(source)
-        os.close(sink)
+    return Running(pid, sink)

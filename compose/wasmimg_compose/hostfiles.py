@@ -13,6 +13,7 @@ from wasmimg_compose.bundle import BindMount
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+NAMES: Final = ("hosts", "resolv.conf", "hostname")
 #: Where the supervisor answers in every namespace that has a network (dns.py).
 RESPONDER: Final = "127.0.0.11"
 #: systemd-resolved keeps the real servers here; its own 127.0.0.53 is the host's alone.
@@ -38,20 +39,18 @@ class HostFiles(NamedTuple):
         kept = [line for line in host.splitlines() if line.split()[:1] in (["search"], ["domain"])]
         return "\n".join([f"nameserver {RESPONDER}", *kept, "options ndots:0", ""])
 
-    def write(self, folder: Path) -> list[BindMount]:
-        """Write the files into a container's folder, and say where to mount them."""
-        contents = {
-            "hosts": self.hosts(),
-            "resolv.conf": self.resolv_conf(read_resolv_conf()),
-            "hostname": f"{self.hostname}\n",
-        }
-        mounts: list[BindMount] = []
-        for name, content in contents.items():
+    def write(self, folder: Path) -> None:
+        """Write the files into a container's folder."""
+        contents = (self.hosts(), self.resolv_conf(read_resolv_conf()), f"{self.hostname}\n")
+        for name, content in zip(NAMES, contents, strict=True):
             path = folder / name
             path.write_text(content)
             path.chmod(0o644)
-            mounts.append(BindMount(str(path), f"/etc/{name}"))
-        return mounts
+
+
+def mounts(folder: Path) -> list[BindMount]:
+    """Say where the files of a container's folder belong."""
+    return [BindMount(str(folder / name), f"/etc/{name}") for name in NAMES]
 
 
 def nameservers(text: str) -> list[str]:

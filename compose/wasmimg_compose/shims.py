@@ -15,7 +15,7 @@ from wasmimg_images.errors import CannotInvoke, CommandNotFound, RunError
 from wasmimg_shim import client, launcher
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from wasmimg_images.home import Home
@@ -34,23 +34,39 @@ class Shims(NamedTuple):
     def _launcher(self) -> Path:
         return self.home.run / "containerd-shim-wasmimg-v1"
 
-    def start(self, container: str, bundle: Path) -> str:
-        """Start the container's shim, the bundle its working directory, and give its address."""
+    @contextlib.contextmanager
+    def starting(self, container: str, bundle: Path) -> Generator[Callable[[], str]]:
+        """Start the container's shim, the bundle its working directory, beside the block.
+
+        What the block gets waits for it and gives its address; RunError if it did not start.
+        """
         self._write_launcher()
-        finished = self._call(container, bundle, "start")
-        if finished.status:
-            raise RunError(f"the shim did not start: {_last_line(finished.output)}")
-        return finished.output.strip()
+        running = self._begin(container, bundle, "start")
+        waited = False
+
+        def address() -> str:
+            nonlocal waited
+            waited = True
+            finished = running.wait()
+            if finished.status:
+                raise RunError(f"the shim did not start: {_last_line(finished.output)}")
+            return finished.output.strip()
+
+        try:
+            yield address
+        finally:
+            if not waited:
+                running.wait()
 
     def delete(self, container: str, bundle: Path) -> None:
         """Clean up after a shim that is gone: its init, its cgroup, its mounts (the delete verb)."""
         self._write_launcher()
-        finished = self._call(container, bundle, "delete")
+        finished = self._begin(container, bundle, "delete").wait()
         if finished.status:
             raise RunError(f"shim delete: {_last_line(finished.output)}")
 
-    def _call(self, container: str, bundle: Path, verb: str) -> command.Finished:
-        return command.run(
+    def _begin(self, container: str, bundle: Path, verb: str) -> command.Running:
+        return command.begin(
             (
                 "env",
                 f"--chdir={bundle}",

@@ -12,7 +12,7 @@ import resource
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_compose import accounts, bundle, runtimes, shims
+from wasmimg_compose import accounts, bundle, hostfiles, runtimes, shims
 from wasmimg_compose.container import HOST, NONE, Mount
 from wasmimg_compose.held import Held, name_sockets
 from wasmimg_compose.hostfiles import HostFiles
@@ -75,13 +75,17 @@ def start(home: Home, record: Record, stdio: Stdio | None) -> Started:
                 ports=tuple(reservation.port for reservation in reservations),
             )
         )
-        record = records.save(record._replace(endpoints=_connect(home, record)))
-        for reservation in reservations:
-            reservation.listen()
         rootfs = Rootfs(places.rootfs, places.folder)
         rootfs.mount(Snapshots(home.snapshots).layers(Store(home.store), image))
         write_bundle(home, record, image, rootfs)
-        held = held._replace(names=name_sockets(places.namespace) if record.endpoints else ())
+        # The shim takes as long as the network does; neither needs the other until Create.
+        with shims.Shims(home).starting(record.id, places.bundle) as shim:
+            record = records.save(record._replace(endpoints=_connect(home, record)))
+            for reservation in reservations:
+                reservation.listen()
+            held = held._replace(names=name_sockets(places.namespace) if record.endpoints else ())
+            host_files(record).write(places.folder)
+            record = records.save(record._replace(shim=shim()))
         record = _launch(home, record, stdio)
     except BaseException:
         held.close()
@@ -155,7 +159,7 @@ def write_bundle(home: Home, record: Record, image: Image, rootfs: Rootfs) -> No
         account=account,
         cgroup=places.cgroup,
         network={HOST: None, NONE: ""}.get(kind, str(places.namespace)),
-        mounts=[*_host_files(record, places), *_mounts(home, record, rootfs)],
+        mounts=[*hostfiles.mounts(places.folder), *_mounts(home, record, rootfs)],
         annotations=_annotations(record, image, is_wasm=is_wasm),
         seccomp=document(default_profile(bundle.CAPABILITIES)),
         open_files=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], OPEN_FILES),
@@ -182,11 +186,11 @@ def _annotations(record: Record, image: Image, *, is_wasm: bool) -> dict[str, st
     return {**(engine if is_wasm else {}), **asked}
 
 
-def _host_files(record: Record, places: Places) -> list[bundle.BindMount]:
+def host_files(record: Record) -> HostFiles:
+    """Say what the container's hosts, resolv.conf and hostname shall be."""
     entries = [(address, name) for name, address in record.spec.extra_hosts]
     entries += [(endpoint.address, hostname(record)) for endpoint in record.endpoints]
-    files = HostFiles(hostname(record), entries, responder=bool(record.endpoints))
-    return files.write(places.folder)
+    return HostFiles(hostname(record), entries, responder=bool(record.endpoints))
 
 
 def _mounts(
@@ -216,15 +220,13 @@ def _anonymous(record: Record) -> list[Mount]:
 
 def _launch(home: Home, record: Record, stdio: Stdio | None) -> Record:
     places, records = Places(home, record.id), Records.of(home)
-    address = shims.Shims(home).start(record.id, places.bundle)
-    record = records.save(record._replace(shim=address))
     log = places.log.as_uri()
     stdin, stdout, stderr = ("", log, log) if stdio is None else stdio[:3]
     places.log.touch()
-    with shims.task(address) as task:
+    with shims.task(record.shim) as task:
         pid = task.create(record.id, str(places.bundle), stdin=stdin, stdout=stdout, stderr=stderr)
         if stdio is not None:
-            stdio.before_start(address)
+            stdio.before_start(record.shim)
         task.start(record.id)
     return records.save(
         record._replace(

@@ -37,33 +37,42 @@ def end_task(home: Home, record: Record) -> client.Exit | None:
     places = Places(home, record.id)
     found: client.Exit | None = None
     with contextlib.suppress(client.ShimGone, TimeoutError, client.RpcError):
-        if record.shim:
-            found = _delete(record)
+        address = record.shim or _announced(places)
+        if address:
+            found = _delete(address, record.id)
     if found is None and (places.bundle / "config.json").exists():
         with contextlib.suppress(RunError):
             Shims(home).delete(record.id, places.bundle)
     return found
 
 
-def _delete(record: Record) -> client.Exit:
+def _announced(places: Places) -> str:
+    """Find the address of a shim whose starter was killed before it could record it."""
+    try:
+        return (places.bundle / "address").read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _delete(address: str, container: str) -> client.Exit:
     """Delete the task and send the shim home, whether there was a task or not."""
-    with contextlib.closing(client.connect(record.shim)) as task:
+    with contextlib.closing(client.connect(address)) as task:
         try:
-            return _delete_task(task, record)
+            return _delete_task(task, container)
         finally:
             with contextlib.suppress(client.RpcError, client.ShimGone):
-                task.shutdown(record.id)
+                task.shutdown(container)
 
 
-def _delete_task(task: client.TaskClient, record: Record) -> client.Exit:
+def _delete_task(task: client.TaskClient, container: str) -> client.Exit:
     try:
-        return task.delete(record.id)
+        return task.delete(container)
     except client.RpcError as error:
         if error.code != client.Code.FAILED_PRECONDITION:
             raise
-    task.kill(record.id, signal.SIGKILL, everyone=True)
-    task.wait(record.id, timeout=PATIENCE)
-    return task.delete(record.id)
+    task.kill(container, signal.SIGKILL, everyone=True)
+    task.wait(container, timeout=PATIENCE)
+    return task.delete(container)
 
 
 def clear(home: Home, record: Record) -> None:

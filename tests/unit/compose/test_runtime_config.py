@@ -13,7 +13,7 @@ from wasmimg_compose.accounts import Account
 from wasmimg_compose.bundle import BindMount, Placement, TmpfsMount
 from wasmimg_compose.container import ContainerSpec, Limits
 from wasmimg_compose.fields import Fields
-from wasmimg_compose.hostfiles import HostFiles, nameservers, upstream
+from wasmimg_compose.hostfiles import HostFiles, mounts, nameservers, upstream
 from wasmimg_images.config import ImageConfig
 from wasmimg_images.errors import InvalidInput
 
@@ -115,8 +115,8 @@ def test_limits() -> None:
 
 
 def test_mounts_come_after_those_that_they_are_in() -> None:
-    mounts = (BindMount("/h", "/data/sub/x", read_only=True), TmpfsMount("/data", options=("a=1",)))
-    config = made({"Entrypoint": ["/a"]}, ContainerSpec("i"), PLACEMENT._replace(mounts=mounts))
+    asked = (BindMount("/h", "/data/sub/x", read_only=True), TmpfsMount("/data", options=("a=1",)))
+    config = made({"Entrypoint": ["/a"]}, ContainerSpec("i"), PLACEMENT._replace(mounts=asked))
     last = config.objects("mounts")[-2:]
     assert [each.text("destination") for each in last] == ["/data", "/data/sub/x"]
     assert last[0].texts("options")[-1] == "a=1"
@@ -192,8 +192,12 @@ def test_an_unknown_runtime_is_refused() -> None:
 
 def test_host_files(tmp_path: Path) -> None:
     files = HostFiles("abc", [("10.0.0.2", "abc")], responder=True)
-    mounts = files.write(tmp_path)
-    assert [mount.target for mount in mounts] == ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname"]
+    files.write(tmp_path)
+    assert [mount.target for mount in mounts(tmp_path)] == [
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+    ]
     assert "10.0.0.2\tabc\n" in (tmp_path / "hosts").read_text()
     assert nameservers((tmp_path / "resolv.conf").read_text()) == ["127.0.0.11"]
     assert "search corp" in files.resolv_conf("search corp\nnameserver 10.1.1.1\n")
