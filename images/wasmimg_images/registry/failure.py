@@ -20,7 +20,8 @@ BODY_LIMIT: Final = 64 * 1024
 _HARMLESS: Final = frozenset(
     {"digest", "mount", "from", "n", "last", "artifactType", "service", "scope"}
 )
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 401, 403, 404, 413, 429
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
+_TOO_LARGE, _TOO_MANY = 413, 429
 
 
 class Diagnostic(NamedTuple):
@@ -81,7 +82,9 @@ def _diagnostic(entry: object) -> Diagnostic | None:
             return None
 
 
-def refusal(what: str, host: str, status: int, body: bytes) -> WasmimgError:
+def refusal(
+    what: str, host: str, status: int, body: bytes, *, plain_http: bool = False
+) -> WasmimgError:
     """Make the error for an answer that was not expected; `what` reads like "push of demo:1"."""
     found = diagnostics(body)
     reason = "; ".join(f"{code}: {text}" if text else code for code, text in found)
@@ -102,8 +105,8 @@ def refusal(what: str, host: str, status: int, body: bytes) -> WasmimgError:
         _TOO_LARGE: "the registry or a proxy before it limits the size of a request",
         _TOO_MANY: f"the rate limit of {host} is reached; wait, or log in",
     }.get(status)
-    if b"HTTP request to an HTTPS server" in body:
-        hint = "that port speaks TLS: call it with --tls"
+    if plain_http and status == _BAD_REQUEST and not found:
+        hint = "if that port speaks TLS, call it with --tls"  # what such ports say to plain HTTP
     return Refused(f"{what}: {said}", status=status, diagnostics=found, hint=hint)
 
 

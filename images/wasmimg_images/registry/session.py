@@ -141,7 +141,8 @@ class Session:
         except Unreachable:
             body = b""
         response.close()
-        return refusal(what, self.host, response.status, body)
+        plain = self.base.startswith("http:")
+        return refusal(what, self.host, response.status, body, plain_http=plain)
 
     def location(self, response: Response, request_url: str) -> str | None:
         """Make a Location absolute; raises RegistryError if it leads away from TLS."""

@@ -99,7 +99,9 @@ def htpasswd(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path, extra: dict[str, object]) -> Iterator[str]:
+def docker_registry(
+    folder: Path, extra: dict[str, object], http: dict[str, object] | None = None
+) -> Iterator[str]:
     """Run Debian's registry on a free port until the block ends."""
     assert DOCKER_REGISTRY is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,7 @@ def docker_registry(folder: Path, extra: dict[str, object]) -> Iterator[str]:
             "filesystem": {"rootdirectory": str(folder / "data")},
             "delete": {"enabled": True},
         },
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests"},
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests", **(http or {})},
         **extra,
     }
     path = folder / "config.yml"

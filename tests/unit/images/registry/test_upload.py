@@ -105,37 +105,42 @@ def test_without_trouble_each_byte_goes_once(size: int, chunk: int) -> None:
     assert requests == (2 if whole else 2 + -(-size // chunk))
 
 
+def now(upload: Upload) -> Step:
+    """What is to be done next; a call, since checkers think that an attribute stays as it was."""
+    return upload.step
+
+
 def test_a_mount_is_done_at_once_and_a_refused_one_goes_on() -> None:
     upload = Upload(5, chunk=10, mount_from="other")
-    assert upload.step == Begin("other")
+    assert now(upload) == Begin("other")
     upload.answered(201, {})
-    assert upload.step == Done(mounted=True)
+    assert now(upload) == Done(mounted=True)
     upload = Upload(5, chunk=10, mount_from="other")
     upload.answered(202, {"location": LOCATION})
-    assert upload.step == Send(LOCATION, 0, 5, last=True)
+    assert now(upload) == Send(LOCATION, 0, 5, last=True)
 
 
 def test_an_upload_of_an_earlier_run_is_asked_for_its_offset() -> None:
     upload = Upload(100, chunk=30, location=LOCATION)
-    assert upload.step == Query(LOCATION)
+    assert now(upload) == Query(LOCATION)
     upload.answered(204, {"range": "0-59"})
-    assert upload.step == Send(LOCATION, 60, 30, last=False)
+    assert now(upload) == Send(LOCATION, 60, 30, last=False)
     assert upload.location == LOCATION
 
 
 def test_one_byte_and_none_look_alike_until_a_416() -> None:
     upload = Upload(100, chunk=30, location=LOCATION)
     upload.answered(204, {"range": "0-0"})
-    assert upload.step == Send(LOCATION, 0, 30, last=False)
+    assert now(upload) == Send(LOCATION, 0, 30, last=False)
     upload.answered(416, {})
     upload.answered(204, {"range": "0-0"})
-    assert upload.step == Send(LOCATION, 1, 30, last=False)
+    assert now(upload) == Send(LOCATION, 1, 30, last=False)
 
 
 def test_the_registry_s_shortest_chunk_is_kept() -> None:
     upload = Upload(1000, chunk=10)
     upload.answered(202, {"location": LOCATION, "oci-chunk-min-length": "300"})
-    assert upload.step == Send(LOCATION, 0, 300, last=False)
+    assert now(upload) == Send(LOCATION, 0, 300, last=False)
 
 
 @pytest.mark.parametrize(
