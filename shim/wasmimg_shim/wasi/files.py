@@ -9,13 +9,20 @@ import struct
 from typing import TYPE_CHECKING
 
 from wasmimg_shim.wasi import fdtable, filestat, rights
-from wasmimg_shim.wasi.errno import BADF, INVAL, NAMETOOLONG, NOTCAPABLE, NOTDIR, NOTSUP, SPIPE
+from wasmimg_shim.wasi.errno import (
+    AGAIN,
+    BADF,
+    INVAL,
+    NAMETOOLONG,
+    NOTCAPABLE,
+    NOTDIR,
+    NOTSUP,
+    SPIPE,
+)
 from wasmimg_shim.wasi.function import host
 from wasmimg_shim.wasi.memory import Memory, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from wasmimg_shim.wasi.fdtable import Descriptor, FdTable
 
 __all__ = ["FDFLAG_APPEND", "FDFLAG_NONBLOCK", "Files", "host_flags"]
@@ -79,14 +86,17 @@ class Files:
         if result + 4 > memory.size:
             memory.check(result, 4)
         if count != 1 or iovecs + 8 > memory.size:
-            buffers: Sequence[memoryview] = memory.buffers(iovecs, count)
+            size = os.readv(descriptor.host, memory.buffers(iovecs, count))
         else:
             address, length = _PAIR(memory.view, iovecs)
             end = address + length
             if end > memory.size:
                 memory.check(address, length)
-            buffers = (memory.view[address:end],)
-        size = os.readv(descriptor.host, buffers)
+            transfer = descriptor.read_into or descriptor.reader()
+            moved = transfer(memory.view[address:end])
+            if moved is None:
+                raise Refused(AGAIN)
+            size = moved
         descriptor.owes = size > 0
         _COUNT(memory.view, result, size)
 
@@ -102,14 +112,17 @@ class Files:
         if result + 4 > memory.size:
             memory.check(result, 4)
         if count != 1 or iovecs + 8 > memory.size:
-            buffers: Sequence[memoryview] = memory.buffers(iovecs, count)
+            size = os.writev(descriptor.host, memory.buffers(iovecs, count))
         else:
             address, length = _PAIR(memory.view, iovecs)
             end = address + length
             if end > memory.size:
                 memory.check(address, length)
-            buffers = (memory.view[address:end],)
-        size = os.writev(descriptor.host, buffers)
+            transfer = descriptor.write_from or descriptor.writer()
+            moved = transfer(memory.view[address:end])
+            if moved is None:
+                raise Refused(AGAIN)
+            size = moved
         descriptor.owes = False
         _COUNT(memory.view, result, size)
 

@@ -85,9 +85,7 @@ class Poll:
         subscriptions = self._subscriptions
         found = list(subscriptions.ready)
         if not subscriptions.timers:
-            watched = subscriptions.watched
-            for host_fd, mask in self._epoll.poll(0 if found else -1, count):
-                _add(found, watched[host_fd], mask)
+            self._collect(found, 0 if found else -1, count)
             return found
         now = time.monotonic_ns()
         dues = [(timer.due(now), timer.event) for timer in subscriptions.timers.values()]
@@ -103,12 +101,18 @@ class Poll:
     def _rest(self, found: list[bytes], ns: int, count: int) -> None:
         """Wait at most so long (or longer than anybody waits) for what is watched."""
         seconds = min(ns / 1e9, _LONGEST)
-        watched = self._subscriptions.watched
-        if not watched:
+        if self._subscriptions.watched:
+            self._collect(found, seconds, count)
+        else:
             time.sleep(seconds)  # epoll counts in milliseconds, clock_nanosleep(2) does not
-            return
+
+    def _collect(self, found: list[bytes], seconds: float, count: int) -> None:
+        watched = self._subscriptions.watched
         for host_fd, mask in self._epoll.poll(seconds, count):
-            _add(found, watched[host_fd], mask)
+            if mask == select.EPOLLIN:
+                found.append(watched[host_fd].read)
+            else:
+                _add(found, watched[host_fd], mask)
 
     def _register(self, changed: Iterable[int] | None) -> None:
         """Tell the kernel what changed; set apart what it can't watch."""
