@@ -7,6 +7,7 @@ is there: until then a client is to be refused, not kept waiting.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -85,14 +86,18 @@ def _owner(port: Port) -> str:
     """Find the process that has a port, "" where /proc does not tell."""
     inodes = set(_inodes(port))
     for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            handles = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue
-        if inodes.intersection(handles):
+        if inodes.intersection(_handles(pid)):
             with open(f"/proc/{pid}/comm") as comm:
                 return f"{comm.read().strip()} (pid {pid})"
     return ""
+
+
+def _handles(pid: str) -> Iterator[str]:
+    """List what a process has open; what it closes meanwhile, or all if it ends, is left out."""
+    with contextlib.suppress(OSError):
+        for handle in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                yield os.readlink(f"/proc/{pid}/fd/{handle}")
 
 
 def _inodes(port: Port) -> Iterator[str]:

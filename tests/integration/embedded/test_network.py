@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import socket
+from pathlib import Path
 
 import pytest
 
-from wasmimg_compose import lifecycle
+from wasmimg_compose import kernel, lifecycle
 from wasmimg_compose.container import Attachment, Port
 from wasmimg_compose.network.networks import Networks
 from wasmimg_images.errors import HostError
@@ -49,7 +52,7 @@ def test_published_ports_answer_on_every_address(machine: Machine) -> None:
     machine.shell(SERVE, ports=(Port(80, port),))
     until(lambda: answers("127.0.0.1", port), "an answer on loopback")
     assert get(own_address(), port) == "hi\n"
-    assert get(own_address(), port, "/cgi-bin/who").strip() == own_address()
+    assert own_address() in get(own_address(), port, "/cgi-bin/who")
 
 
 def test_a_port_of_one_address_is_not_on_others(machine: Machine) -> None:
@@ -80,20 +83,22 @@ def test_a_taken_port_is_an_error_before_anything_starts(machine: Machine) -> No
 
 
 def test_udp_is_published(machine: Machine) -> None:
-    record = machine.shell("exec nc -u -l -p 53 -e cat", ports=(Port(53, 0, protocol="udp"),))
-    target = ("127.0.0.1", record.ports[0].host_port)
-
-    def echoed() -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(0.5)
-            client.connect(target)
-            try:
-                client.send(b"ping")
-                return client.recv(16) == b"ping"
-            except OSError:
-                return False
-
-    until(echoed, "an echo")
+    record = machine.shell("sleep 100", ports=(Port(53, 0, protocol="udp"),))
+    with (
+        kernel.in_network(Networks.of(machine.home).namespace(record.id)),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((record.endpoints[0].address, 53))
+        server.settimeout(10)
+        with kernel.in_network(Path("/proc/1/ns/net")):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with client:
+            client.settimeout(10)
+            client.connect(("127.0.0.1", record.ports[0].host_port))
+            client.send(b"ping")
+            data, sender = server.recvfrom(16)
+            server.sendto(data[::-1], sender)
+            assert client.recv(16) == b"gnip"
 
 
 def test_containers_find_each_other_by_name(machine: Machine) -> None:
@@ -131,25 +136,22 @@ def test_one_network_does_not_reach_another_but_by_published_ports(machine: Mach
     until(lambda: answers("127.0.0.1", port), "an answer")
     address = web.endpoints[0].address
     record = machine.shell(
-        f"wget -q -T 2 -O - http://{address}/ || echo closed;"
-        f" wget -q -T 5 -O - http://{own_address()}:{port}/",
+        f"timeout 2 wget -q -O - http://{address}/ || echo closed;"
+        f" wget -q -O - http://{own_address()}:{port}/",
         networks=(Attachment("back"),),
     )
-    assert machine.output(record).split() == ["closed", "hi"]
+    assert machine.output(record).split()[-2:] == ["closed", "hi"]
 
 
 def test_a_container_reaches_its_own_published_port(machine: Machine) -> None:
     port = free_port()
     machine.shell(SERVE, name="web", ports=(Port(80, port),))
     until(lambda: answers("127.0.0.1", port), "an answer")
-    peer = machine.shell(f"wget -q -T 5 -O - http://{own_address()}:{port}/")
+    peer = machine.shell(f"wget -q -O - http://{own_address()}:{port}/")
     assert machine.output(peer) == "hi\n"
 
 
 def test_names_go_on_after_the_supervisor_was_killed(machine: Machine) -> None:
-    import os
-    import signal
-
     Networks.of(machine.home).ensure("net")
     machine.shell(SERVE, name="web", networks=(Attachment("net"),), project="shop")
     first = machine.supervisor("shop")

@@ -20,7 +20,7 @@ BUSYBOX = Path("/usr/bin/busybox")
 #: The applets that the tests call.
 APPLETS = (
     *("sh", "cat", "echo", "env", "false", "grep", "httpd", "id", "ls", "mkdir", "mount", "nc"),
-    *("nslookup", "pwd", "rm", "sleep", "sync", "touch", "true", "trap", "wget"),
+    *("nslookup", "pwd", "rm", "sleep", "sync", "timeout", "touch", "true", "trap", "wget"),
 )
 
 
