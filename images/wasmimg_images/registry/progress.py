@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wasmimg_images.spec import Descriptor
 
     State = Literal["running", "done", "exists", "mounted"]
@@ -20,9 +19,8 @@ class Progress(NamedTuple):
     done: int
 
 
-if TYPE_CHECKING:
-    #: Called from several threads, never from two at once for the same blob.
-    Watch = Callable[[Progress], None]
+#: Called from several threads, never from two at once for the same blob.
+Watch = Callable[[Progress], None]
 
 
 def unwatched(progress: Progress) -> None:

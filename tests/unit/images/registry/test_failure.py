@@ -61,7 +61,9 @@ def test_each_status_has_its_error(
 
 def test_plain_http_to_a_tls_port_has_a_hint() -> None:
     body = b"Client sent an HTTP request to an HTTPS server.\n"
-    assert "--tls" in (refusal("pull", "r", 400, body).hint or "")
+    assert "--tls" in (refusal("pull", "r", 400, body, plain_http=True).hint or "")
+    assert refusal("pull", "r", 400, BODY, plain_http=True).hint is None
+    assert refusal("pull", "r", 400, body).hint is None
 
 
 @pytest.mark.parametrize(
