@@ -20,9 +20,9 @@ from wasmtime import _ffi as ffi
 
 from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim.engine import STACK_BYTES
-from wasmimg_shim.wasi.binding import Callback, bind
+from wasmimg_shim.wasi.binding import Callback, bind, prepare
 from wasmimg_shim.wasi.function import Exit, Trap
-from wasmimg_shim.wasi.world import World
+from wasmimg_shim.wasi.world import GROUPS, World
 
 if TYPE_CHECKING:
     from wasmimg_shim.guest import Guest
@@ -72,6 +72,8 @@ class Wasmtime:
         config.wasm_memory64 = False
         config.cranelift_opt_level = "speed"
         self._engine = wasmtime.Engine(config)
+        for group in GROUPS:
+            prepare(group)
         self.version = importlib.metadata.version("wasmtime")
         self._fingerprint = f"{self.name} {self.version} {SETTINGS} {_cpu()}"
 
@@ -116,10 +118,11 @@ class WasmtimeInstance:
         self._world = World(guest, self._take_memory)
         self._entry = _entry(module, guest.function)
         imports = {  # a module may import one function twice, and linkers often make it so
-            (wanted.module, wanted.name, _type_of(wanted)): wanted for wanted in module.imports
+            (wanted.module, wanted.name or "", _type_of(wanted)): wanted
+            for wanted in module.imports
         }
-        for wanted in imports.values():
-            self._define(wanted)
+        for (_, name, kind), wanted in imports.items():
+            self._define(wanted, name, kind)
         self._ready = self._linker.instantiate_pre(module)
         self.signal = self._world.signal
         self.stop_listening = self._world.stop_listening
@@ -166,9 +169,7 @@ class WasmtimeInstance:
         trap: int = _trap_new(message, len(message))
         return trap
 
-    def _define(self, wanted: wasmtime.ImportType) -> None:
-        name = wanted.name or ""
-        kind = _type_of(wanted)
+    def _define(self, wanted: wasmtime.ImportType, name: str, kind: tuple[str, str] | None) -> None:
         if kind is None:
             raise InvalidInput(f"the module imports {wanted.module}.{name}, which is no function")
         function = self._world.function(wanted.module, name, *kind)

@@ -16,6 +16,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from wasmimg_shim.wasi.errno import from_linux
+from wasmimg_shim.wasi.function import declarations
 from wasmimg_shim.wasi.memory import Refused
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from wasmimg_shim.wasi.function import Function
 
-__all__ = ["Callback", "bind"]
+__all__ = ["Callback", "bind", "prepare"]
 
 # The callee may declare fewer parameters than it is given. Of the first two nothing is wanted, and
 # as bytes they cost least to convert.
@@ -73,6 +74,12 @@ def _maker(parameters: str, *, returns: bool) -> Callable[..., Callable[..., int
     ).replace("call(_)", "call()")
     exec(compile(source, f"<host function ({parameters})>", "exec"), namespace)  # noqa: S102 -- the source is ours, made of two letters
     return namespace["make"]
+
+
+def prepare(group: type) -> None:
+    """Write the functions for a group's signatures now, for all processes that are forked later."""
+    for _, parameters, returns, _ in declarations(group):
+        _maker(parameters, returns=returns)
 
 
 def bind(function: Function, trap: Callable[[BaseException], int]) -> object:

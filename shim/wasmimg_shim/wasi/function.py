@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Exit", "Function", "Trap", "functions", "host"]
+__all__ = ["Exit", "Function", "Trap", "declarations", "functions", "host"]
 
 _Method = TypeVar("_Method", bound="Callable[..., None]")
 _MARK = "_wasi_functions"
@@ -49,9 +49,15 @@ def host(name: str, parameters: str, *, returns: bool = True) -> Callable[[_Meth
     return mark
 
 
+def declarations(group: type) -> Iterator[tuple[str, str, bool, str]]:
+    """Name, parameters, whether there is a result, and the method, of all that a class declares."""
+    for attribute in dir(group):
+        declared: list[tuple[str, str, bool]] = getattr(getattr(group, attribute), _MARK, [])
+        for name, parameters, returns in declared:
+            yield name, parameters, returns, attribute
+
+
 def functions(group: object) -> Iterator[Function]:
     """All host functions that the object's methods declare."""
-    for attribute in dir(type(group)):
-        declared: list[tuple[str, str, bool]] = getattr(getattr(type(group), attribute), _MARK, [])
-        for name, parameters, returns in declared:
-            yield Function(name, parameters, returns, getattr(group, attribute))
+    for name, parameters, returns, attribute in declarations(type(group)):
+        yield Function(name, parameters, returns, getattr(group, attribute))

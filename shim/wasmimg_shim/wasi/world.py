@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
     from wasmimg_shim.guest import Guest, Preopen
 
-__all__ = ["MODULE", "World"]
+__all__ = ["GROUPS", "MODULE", "World"]
 
 MODULE = "wasi_snapshot_preview1"
+#: the classes whose methods are the interface
+GROUPS = (Process, Clocks, Files, Paths, Poll, Sockets, Transfers, Addrinfo)
 
 
 class World:
