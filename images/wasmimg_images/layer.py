@@ -14,134 +14,24 @@ import errno
 import os
 import stat
 import tarfile
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final
 
 from wasmimg_images.digest import CHUNK
 from wasmimg_images.errors import HostError, InvalidInput, WasmimgError
 from wasmimg_images.foldertree import FolderTree, Parts, parts_of, remove
+from wasmimg_images.metadata import Metadata
+from wasmimg_images.tarstream import entries
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
-    from typing import IO, Self
+    from typing import Self
 
     from wasmimg_images.digest import Readable
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
-_XATTR: Final = "SCHILY.xattr."
-_MAX_HEADERS: Final = 4 << 20
-_MAX_ID: Final = (1 << 32) - 2
-_MAX_NS: Final = (1 << 63) - 1
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Metadata(NamedTuple):
-    """What a file has beside its content; times in nanoseconds."""
-
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    xattrs: Mapping[str, bytes]
-
-    @classmethod
-    def of_entry(cls, entry: tarfile.TarInfo) -> Metadata:
-        """Take an archive entry's; raises InvalidInput for ids that no system has."""
-        if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
-            raise InvalidInput(f"{entry.name!r}: owner {entry.uid}:{entry.gid} does not exist")
-        try:
-            mtime = min(max(int(float(entry.mtime) * 1e9), 0), _MAX_NS)
-        except (ValueError, OverflowError):
-            mtime = 0
-        return cls(entry.mode & 0o7777, entry.uid, entry.gid, mtime, _xattrs(entry))
-
-    @classmethod
-    def of_file(cls, fd: int) -> Metadata:
-        """Take an open file's."""
-        found = os.fstat(fd)
-        mode = stat.S_IMODE(found.st_mode)
-        return cls(mode, found.st_uid, found.st_gid, found.st_mtime_ns, {})
-
-    def apply(self, fd: int) -> None:
-        """Give it to an open file; ownership only as root, and before the mode, which it clears."""
-        if os.geteuid() == 0:
-            os.fchown(fd, self.uid, self.gid)
-        os.fchmod(fd, self.mode)
-        for name, value in self.xattrs.items():
-            try:
-                os.setxattr(fd, name, value)
-            except OSError as error:
-                if error.errno not in {errno.ENOTSUP, errno.EPERM}:
-                    raise
-        os.utime(fd, ns=(self.mtime, self.mtime))
-
-
-def _xattrs(entry: tarfile.TarInfo) -> dict[str, bytes]:
-    """Read extended attributes; `trusted.*` and overlayfs's own would forge layers, so they go."""
-    return {
-        key.removeprefix(_XATTR): value.encode("utf-8", "surrogateescape")
-        for key, value in entry.pax_headers.items()
-        if key.startswith((f"{_XATTR}user.", f"{_XATTR}security.capability"))
-        and not key.startswith(f"{_XATTR}user.overlay.")
-    }
-
-
-class _Metered:
-    """A tar stream whose headers can't be larger than a few megabytes each."""
-
-    def __init__(self, source: Readable) -> None:
-        self._source = source
-        self.left = _MAX_HEADERS
-
-    def read(self, size: int, /) -> bytes:
-        data = self._source.read(size)
-        self.left -= len(data)
-        if self.left < 0:
-            raise InvalidInput(f"a header has more than {_MAX_HEADERS} bytes")
-        return data
-
-
-class _Content:
-    """A regular file's content; an archive cut in it is invalid input as any other."""
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source = source
-
-    def read(self, size: int, /) -> bytes:
-        try:
-            return self._source.read(size)
-        except tarfile.TarError as error:
-            raise InvalidInput(f"broken tar: {error}") from error
-
-
-def entries(tar: Readable) -> Iterator[tuple[tarfile.TarInfo, Readable | None]]:
-    """Read a tar stream's entries, with a reader for the content of regular files.
-
-    The content is gone once the next entry is asked for. Raises InvalidInput for broken archives.
-    """
-    metered = _Metered(tar)
-    try:
-        source = cast("IO[bytes]", metered)  # tarfile only calls read()
-        with tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK, errorlevel=2) as archive:
-            while True:
-                metered.left = _MAX_HEADERS
-                entry: tarfile.TarInfo | None = archive.next()
-                if entry is None:
-                    return
-                metered.left = entry.size + _MAX_HEADERS
-                file = archive.extractfile(entry) if entry.isreg() else None
-                content = _Content(file) if file is not None else None
-                yield entry, content
-                while content is not None and content.read(CHUNK):
-                    pass
-                vars(archive)["members"].clear()  # the archive would remember every entry otherwise
-    except tarfile.TarError as error:
-        if isinstance(error, tarfile.ReadError) and str(error) == "empty file":
-            return
-        raise InvalidInput(f"broken tar: {error}") from error
-    except (ValueError, EOFError) as error:
-        raise InvalidInput(f"broken tar: {error}") from error
 
 
 def unpack(tar: Readable, target: Path, *, lower: Sequence[Path] = (), limit: int) -> None:

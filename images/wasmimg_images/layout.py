@@ -1,9 +1,8 @@
 """The local store: an OCI image layout that many processes may use at once.
 
 Blobs appear whole or not at all (written beside, synced, renamed). `index.json` changes under a lock
-and by rename. Who writes blobs holds a shared lease until they are tagged; the collector needs the
-lease for itself, so it never takes what another process is about to refer to. Locks are the
-kernel's (flock), so a killed process leaves none.
+and by rename. Who writes blobs holds a lease until they are tagged, so the collector never takes
+what another process is about to refer to.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import fcntl
 import io
 import os
-import threading
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,12 +18,13 @@ from wasmimg_images.blob_writer import BlobWriter
 from wasmimg_images.digest import CHUNK, Digest, VerifiedReader
 from wasmimg_images.document import Node, encode
 from wasmimg_images.errors import DigestMismatch, InvalidInput, NotFound
+from wasmimg_images.lease import Lease
 from wasmimg_images.reference import Reference
 from wasmimg_images.spec import ANNOTATION_REF_NAME, OCI_INDEX, Descriptor
 from wasmimg_images.tree import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
     from wasmimg_images.digest import Readable
@@ -35,7 +34,7 @@ _LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class Collected(NamedTuple):
-    """What a collection freed; `deferred` if another process is writing (it collects when done)."""
+    """What a collection freed; nothing if it was `deferred` because another process is writing."""
 
     blobs: int
     size: int
@@ -47,9 +46,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._guard = threading.Lock()
-        self._lease: int | None = None
-        self._leases = 0
+        self._lease = Lease(root / ".lease")
         self._made = False
 
     # -- blobs
@@ -62,7 +59,7 @@ class Store:
         """Whether the blob is here; if it is, it stays until the next tag or close."""
         if not self.root.is_dir():
             return False
-        self._hold()
+        self._lease.hold()
         return self.path(digest).is_file()
 
     def write(self, data: bytes, media_type: str) -> Descriptor:
@@ -82,7 +79,7 @@ class Store:
 
         `progress` is told the bytes so far. Raises DigestMismatch, or HostError if the disk is full.
         """
-        self._hold()
+        self._lease.hold()
         if expected is not None and self.path(expected.digest).is_file():
             return expected
         source = stream
@@ -97,7 +94,7 @@ class Store:
 
     def writer(self) -> BlobWriter:
         """Start a blob whose content is made bit by bit; it appears with `commit`."""
-        self._hold()
+        self._lease.hold()
         self._make()
         return BlobWriter(self.root / "ingest", self.path)
 
@@ -144,7 +141,7 @@ class Store:
 
     def tag(self, reference: Reference, descriptor: Descriptor) -> None:
         """Name an image, taking the name from any other; the blob must be here."""
-        self._hold()
+        self._lease.hold()
         if not self.path(descriptor.digest).is_file():
             raise NotFound(f"{reference.familiar()}: blob {descriptor.digest} is not here")
         if reference.digest is not None and reference.digest != descriptor.digest:
@@ -171,49 +168,25 @@ class Store:
 
     # -- leases and collection
 
-    @contextlib.contextmanager
-    def lease(self) -> Generator[None]:
+    def lease(self) -> contextlib.AbstractContextManager[None]:
         """Keep all blobs of the store until the block ends."""
-        self._hold(explicit=True)
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._leases -= 1
-            self.close()
+        return self._lease.block()
 
     def close(self) -> None:
         """Let go of what was written but not tagged, unless a `lease` block is open."""
-        with self._guard:
-            if self._lease is None or self._leases:
-                return
-            os.close(self._lease)
-            self._lease = None
-        if (self.root / "gc-wanted").exists():
-            self.gc()
+        self._lease.let_go()
 
-    def gc(self) -> Collected:
-        """Delete blobs that no name leads to; put off while another process writes."""
-        self._let_go()
+    def gc(self, also: Iterable[Descriptor] = ()) -> Collected:
+        """Delete blobs that neither a name nor one of `also` leads to; not while another writes."""
+        self.close()
         if not self.root.is_dir():
             return Collected(0, 0)
-        wanted = self.root / "gc-wanted"
-        wanted.touch()
-        with (self.root / ".lease").open("ab") as lease:
-            try:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._lease.alone() as alone:
+            if not alone:
                 return Collected(0, 0, deferred=True)
-            wanted.unlink(missing_ok=True)
             with self._locked():
-                keep = reachable(self._entries(), self._read_if_here)
+                keep = reachable([*self._entries(), *also], self._read_if_here)
             return self._sweep(keep)
-
-    def _let_go(self) -> None:
-        with self._guard:
-            if self._lease is not None and not self._leases:
-                os.close(self._lease)
-                self._lease = None
 
     def _sweep(self, keep: set[Digest]) -> Collected:
         blobs, size = 0, 0
@@ -230,16 +203,6 @@ class Store:
 
     def _read_if_here(self, descriptor: Descriptor) -> bytes | None:
         return self.read(descriptor) if self.path(descriptor.digest).is_file() else None
-
-    def _hold(self, *, explicit: bool = False) -> None:
-        with self._guard:
-            self._leases += explicit
-            if self._lease is not None:
-                return
-            self.root.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.root / ".lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(fd, fcntl.LOCK_SH)
-            self._lease = fd
 
     # -- the layout's own files
 

@@ -16,9 +16,9 @@ from wasmimg_images.compression import decompress
 from wasmimg_images.document import encode
 from wasmimg_images.errors import InvalidInput
 from wasmimg_images.image import host_platform
-from wasmimg_images.layer import entries
 from wasmimg_images.layer_writer import Compression, Layer, LayerWriter
 from wasmimg_images.spec import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from wasmimg_images.tarstream import entries
 
 if TYPE_CHECKING:
     import io

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_images.compression import layer_content
 from wasmimg_images.digest import Digest
 from wasmimg_images.errors import HostError, InvalidInput
+from wasmimg_images.image import load
 from wasmimg_images.layer import unpack
+from wasmimg_images.spec import MANIFESTS
+from wasmimg_images.tree import closure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Sequence
+    from collections.abc import Collection, Generator, Iterable, Sequence
     from pathlib import Path
 
     from wasmimg_images.image import Image
@@ -42,6 +45,16 @@ def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:
     found: list[Digest] = []
     for diff_id in diff_ids:
         found.append(Digest.of(f"{found[-1]} {diff_id}".encode()) if found else diff_id)
+    return found
+
+
+def chains_of(store: Store, descriptors: Iterable[Descriptor]) -> set[Digest]:
+    """Name every stack of layers that images may be unpacked to, whatever the platform."""
+    found: set[Digest] = set()
+    for blob in closure(store, descriptors):
+        if blob.media_type in MANIFESTS:
+            with contextlib.suppress(InvalidInput):  # an artifact is never unpacked
+                found.update(chain_ids(load(store, blob).config.diff_ids))
     return found
 
 

@@ -14,7 +14,6 @@ from wasmimg_images.config import ImageConfig
 from wasmimg_images.digest import CHUNK, Digest
 from wasmimg_images.errors import DigestMismatch, InvalidInput, NotFound, WasmimgError
 from wasmimg_images.foldertree import parts_of
-from wasmimg_images.layer import entries
 from wasmimg_images.spec import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -29,6 +28,7 @@ from wasmimg_images.spec import (
     Index,
     Manifest,
 )
+from wasmimg_images.tarstream import entries
 from wasmimg_images.tree import MAX_DEPTH
 from wasmimg_images.wasm import inspect
 

@@ -168,12 +168,21 @@ def test_one_who_writes_is_waited_for(store: Store) -> None:
     assert store.read(store.resolve(DEMO))
 
 
-def test_the_last_writer_does_the_collection_that_was_put_off(store: Store) -> None:
+def test_one_who_gives_up_keeps_nothing(store: Store) -> None:
     writer = Store(store.root)
     orphan = writer.write(b"orphan", OCI_LAYER)
     assert store.gc().deferred
     writer.close()
+    assert store.gc().blobs == 1
     assert not store.path(orphan.digest).exists()
+
+
+def test_images_in_use_are_kept_without_a_name(store: Store) -> None:
+    used = image(store, b"used")
+    store.tag(DEMO, used)
+    store.untag(DEMO)
+    assert store.gc([used]).blobs == 0
+    assert store.gc().blobs == 3
 
 
 def test_a_lease_keeps_blobs_over_several_tags(store: Store) -> None:

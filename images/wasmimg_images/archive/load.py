@@ -9,8 +9,8 @@ from wasmimg_images.archive import docker, oci
 from wasmimg_images.compression import decompress
 from wasmimg_images.digest import CHUNK, Digest
 from wasmimg_images.errors import DigestMismatch, InvalidInput
-from wasmimg_images.layer import entries
 from wasmimg_images.spec import Descriptor
+from wasmimg_images.tarstream import entries
 from wasmimg_images.tree import closure
 
 if TYPE_CHECKING:

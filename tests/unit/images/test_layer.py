@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wasmimg_images.errors import InvalidInput, WasmimgError
-from wasmimg_images.layer import entries, unpack
+from wasmimg_images.layer import unpack
+from wasmimg_images.tarstream import entries
 from wasmimg_testing.archives import Entry, folder, hard_link, symlink, tar
 
 LIMIT = 1 << 30

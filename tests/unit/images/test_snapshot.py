@@ -15,7 +15,7 @@ from wasmimg_images.document import encode
 from wasmimg_images.errors import DigestMismatch, InvalidInput
 from wasmimg_images.image import Image, load
 from wasmimg_images.layout import Store
-from wasmimg_images.snapshot import Snapshots, chain_ids
+from wasmimg_images.snapshot import Snapshots, chain_ids, chains_of
 from wasmimg_images.spec import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -182,3 +182,13 @@ def test_a_blob_that_does_not_exist_is_named(store: Store, snapshots: Snapshots)
     store.path(layer.digest).unlink()
     with pytest.raises(Exception, match=str(layer.digest)):
         snapshots.layers(store, found)
+
+
+def test_chains_are_those_of_all_platforms(store: Store, snapshots: Snapshots) -> None:
+    one, two = tar([Entry("1")]), tar([Entry("2")])
+    first, second = image(store, one), image(store, one, two)
+    used = chains_of(store, [first.descriptor, second.descriptor])
+    assert used == {*chain_ids([Digest.of(one), Digest.of(two)])}
+    snapshots.layers(store, second)
+    assert snapshots.prune(used) == 0
+    assert snapshots.prune(chains_of(store, [first.descriptor])) == 1

@@ -160,3 +160,13 @@ def test_answers_that_break_the_protocol(headers: dict[str, str], words: str) ->
 def test_a_session_needs_a_location() -> None:
     with pytest.raises(RegistryError, match="no Location"):
         Upload(1, chunk=1).answered(202, {})
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 410])
+def test_an_upload_that_can_t_be_asked_about_begins_again(status: int) -> None:
+    upload = Upload(100, chunk=30, location=LOCATION)
+    assert upload.expects(status)
+    upload.answered(status, {})
+    assert now(upload) == Check()
+    upload.answered(404, {})
+    assert now(upload) == Begin(None)
