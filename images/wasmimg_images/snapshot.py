@@ -14,11 +14,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_images.compression import layer_content
 from wasmimg_images.digest import Digest
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_images.image import load
-from wasmimg_images.layer import unpack
 from wasmimg_images.spec import MANIFESTS
 from wasmimg_images.tree import closure
 
@@ -100,6 +98,10 @@ class Snapshots:
         with self._locked(name):
             if folder.is_dir():
                 return
+            # Only here: a start with unpacked layers does not pay for tar and zstandard.
+            from wasmimg_images.compression import layer_content
+            from wasmimg_images.layer import unpack
+
             partial = self._root / f"{name}.partial"
             try:
                 if partial.exists():
