@@ -143,7 +143,7 @@ class BlobUpload:
                 reached = upload.offset
                 try:
                     self._advance(upload, source, backoff, watch)
-                except (DigestMismatch, Refused):
+                except DigestMismatch:
                     self._resumptions.save(self._key, None)
                     raise
                 if upload.offset > reached:
@@ -194,6 +194,7 @@ class BlobUpload:
         if _mounting(upload):
             upload.step = Begin(None)
             return
+        self._resumptions.save(self._key, None)
         if isinstance(error, Refused) and any(
             d.code == "DIGEST_INVALID" for d in error.diagnostics
         ):

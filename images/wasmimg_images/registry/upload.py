@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CREATED, _ACCEPTED, _NO_CONTENT, _OK, _NOT_FOUND, _UNSATISFIABLE = 201, 202, 204, 200, 404, 416
+#: What registries say to an upload that they don't know any more, or can't speak about.
+_LOST: Final = frozenset({400, 404, 405, 410, 416})
 _RANGE: Final = re.compile(r"(?:bytes=)?0-(\d{1,19})")
 
 
@@ -68,7 +70,7 @@ _EXPECTED: Final[Mapping[type[Step], frozenset[int]]] = {
     Begin: frozenset({_CREATED, _ACCEPTED}),
     Send: frozenset({_CREATED, _ACCEPTED, _NO_CONTENT, _NOT_FOUND, _UNSATISFIABLE}),
     Finish: frozenset({_CREATED, _NO_CONTENT, _NOT_FOUND, _UNSATISFIABLE}),
-    Query: frozenset({_NO_CONTENT, _ACCEPTED, _OK, _NOT_FOUND}),
+    Query: frozenset({_NO_CONTENT, _ACCEPTED, _OK}) | _LOST,
     Check: frozenset({_OK, _NOT_FOUND}),
     Done: frozenset(),
 }
@@ -118,7 +120,7 @@ class Upload:
             case Send(location=location) | Finish(location):
                 self._finished(status, location)
             case Query(location):
-                if status == _NOT_FOUND:
+                if status in _LOST:
                     self.step = Check()
                 else:
                     self._continue(_location(headers, location), headers)

@@ -19,6 +19,7 @@ from wasmimg_testing.samples import add_index, add_manifest, content
 
 if TYPE_CHECKING:
     from wasmimg_images.registry.client import Client
+    from wasmimg_images.registry.progress import Progress
 
 Broken = Callable[..., FaultProxy]
 SIZE = 1_000_000  # four requests of the client's chunk
@@ -265,3 +266,33 @@ def test_endless_redirects_end(client: Client, store: Store, broken: Broken) -> 
     proxy.faults.append(Fault("GET", "status", 99, 307, circle))
     with pytest.raises(RegistryError, match="redirects"):
         client.pull(store, named(proxy))
+
+
+def test_a_push_of_what_is_there_is_one_request(
+    client: Client, store: Store, broken: Broken
+) -> None:
+    proxy = broken()
+    root = add_index(store)
+    client.push(store, named(proxy), root)
+    proxy.log.clear()
+    client.push(store, named(proxy), root)
+    assert proxy.log == ["HEAD /v2/demo/manifests/1 -> 200"]
+
+
+def test_a_registry_that_fails_for_good_leaves_the_upload_to_the_next_push(
+    client: Client, store: Store, broken: Broken
+) -> None:
+    proxy = broken(Fault("(PATCH|GET) .*uploads", "status", times=0, status=503))
+    root = add_manifest(store, [content(SIZE)])
+
+    def fail_half_way(progress: Progress) -> None:
+        if progress.state == "running" and progress.done > SIZE // 2:
+            proxy.faults[0].times = 99
+
+    with pytest.raises(Refused, match="answered 503"):
+        client.push(store, named(proxy), root, fail_half_way)
+    proxy.faults.clear()
+    begun = len(proxy.requests("POST .*uploads"))
+    client.push(store, named(proxy), root)
+    assert len(proxy.requests("POST .*uploads")) == begun
+    assert proxy.sent < SIZE + 10_000
