@@ -53,12 +53,6 @@ pub struct Connection<S> {
     definitions: Vec<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Text,
-    Binary,
-}
-
 enum Reply {
     Done(Outcome),
     Columns(u64),
@@ -123,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// [`Error::Server`] where the server refuses it.
     pub async fn query(&mut self, sql: &str) -> Result<Outcome> {
-        self.query_rows(sql, |_| Ok(())).await
+        self.query_dyn(sql, &mut |_, _| Ok(())).await
     }
 
     /// Runs a statement without parameters and shows every row to `each`.
@@ -134,12 +128,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     where
         F: FnMut(Row<'_>) -> Result<()> + Send,
     {
+        self.query_dyn(sql, &mut |payload, columns| {
+            each(Row::new(columns, &read_text(payload, columns)?))
+        })
+        .await
+    }
+
+    async fn query_dyn(&mut self, sql: &str, each: EachPayload<'_>) -> Result<Outcome> {
         self.request(|out| {
             out.push(command::QUERY);
             out.extend_from_slice(sql.as_bytes());
         })
         .await?;
-        self.results(Form::Text, None, &mut each).await
+        self.results(false, None, each).await
     }
 
     /// Runs a prepared statement with `?` for each of `parameters`, passing over any rows.
@@ -221,7 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             write_parameters(out, parameters);
         })
         .await?;
-        self.results(Form::Binary, columns, each).await
+        self.results(true, columns, &mut |payload, columns| {
+            each(Row::new(columns, &read_binary(payload, columns)?))
+        })
+        .await
     }
 
     /// Prepares a statement and puts it first in the cache.
@@ -296,14 +300,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Reads all the results of a statement.
-    async fn results(&mut self, form: Form, known: Known, each: Each<'_>) -> Result<Outcome> {
+    async fn results(
+        &mut self,
+        prepared: bool,
+        known: Known,
+        each: EachPayload<'_>,
+    ) -> Result<Outcome> {
         let mut failed = None;
         let outcome = loop {
             let outcome = match self.reply().await? {
                 Reply::Done(outcome) => outcome,
                 Reply::Columns(count) => {
-                    let columns = self.columns(count, form, known.as_ref()).await?;
-                    self.rows(&columns, form, &mut failed, each).await?
+                    let columns = self.columns(count, prepared, known.as_ref()).await?;
+                    self.rows(&columns, &mut failed, each).await?
                 }
             };
             if self.status & MORE_RESULTS == 0 {
@@ -336,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn columns(
         &mut self,
         count: u64,
-        form: Form,
+        prepared: bool,
         known: Option<&Definitions>,
     ) -> Result<Columns> {
         let mut definitions = std::mem::take(&mut self.definitions);
@@ -359,7 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     .map(|(start, &end)| Column::parse(&definitions[start..end]))
                     .collect();
                 let columns: Columns = parsed?.into();
-                if form == Form::Binary {
+                if prepared {
                     self.statements.remember(&definitions, &columns);
                 }
                 columns
@@ -372,9 +381,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn rows(
         &mut self,
         columns: &[Column],
-        form: Form,
         failed: &mut Option<Error>,
-        each: Each<'_>,
+        each: EachPayload<'_>,
     ) -> Result<Outcome> {
         loop {
             let place = self.channel.receive().await?;
@@ -395,13 +403,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 // The rest must still be read, or the connection is lost.
                 _ if failed.is_some() => {}
-                _ => {
-                    let values = match form {
-                        Form::Binary => read_binary(payload, columns)?,
-                        Form::Text => read_text(payload, columns)?,
-                    };
-                    *failed = each(Row::new(columns, &values)).err();
-                }
+                _ => *failed = each(payload, columns).err(),
             }
         }
     }
@@ -422,6 +424,8 @@ pub(crate) type Columns = std::sync::Arc<[Column]>;
 pub(crate) type Definitions = (std::sync::Arc<[u8]>, Columns);
 type Known = Option<Definitions>;
 // Not generic, so that one copy of the code serves all callers.
+// And by the payload, so that a program that never reads rows as text has no code for it.
+type EachPayload<'a> = &'a mut (dyn FnMut(&[u8], &[Column]) -> Result<()> + Send);
 pub(crate) type Each<'a> = &'a mut (dyn FnMut(Row<'_>) -> Result<()> + Send);
 
 fn read_ok(rest: &[u8]) -> Result<(Outcome, u16)> {
