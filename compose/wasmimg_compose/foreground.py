@@ -11,7 +11,7 @@ import selectors
 import signal
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import lifecycle
+from wasmimg_compose import lifecycle, streams
 from wasmimg_compose.places import Places
 from wasmimg_compose.starting import Stdio
 from wasmimg_images.errors import NotFound
@@ -38,7 +38,7 @@ class Foreground:
         self._wait: client.PendingWait | None = None
         self._address = ""
         self._log = -1
-        self._source = -1
+        self._lock = -1
         self._readers: set[int] = set()
 
     def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
@@ -46,12 +46,13 @@ class Foreground:
 
         `stdin` None gives it none. The descriptors stay open.
         """
-        folder = self._places.bundle / "streams"
+        folder = self._places.streams
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = {name: str(folder / name) for name in ("stdin", "stdout", "stderr")}
         for path in paths.values():
             with contextlib.suppress(FileExistsError):
                 os.mkfifo(path, 0o600)
+        self._lock = streams.lock(folder) or -1
         self._log = os.open(
             self._places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
@@ -97,7 +98,6 @@ class Foreground:
 
     def _feed(self, path: str, source: int) -> None:
         sink = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        self._source = source
 
         def pass_on() -> None:
             data = os.read(source, CHUNK)
@@ -172,6 +172,8 @@ class Foreground:
             self._wait.close()
         self._selector.close()
         os.close(self._log)
+        if self._lock >= 0:
+            os.close(self._lock)
 
 
 def _write_all(target: int, data: bytes) -> None:

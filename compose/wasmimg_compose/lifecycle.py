@@ -71,7 +71,7 @@ def start(home: Home, name: str, stdio: starting.Stdio | None = None) -> Record:
         if record.state == "running":
             return record
         try:
-            started = starting.start(home, record, stdio)
+            started = starting.start(home, record._replace(restarts=0), stdio)
         except BaseException as error:
             teardown.undo_start(home, records.load(identity), str(error))
             teardown.release_zygote(home)

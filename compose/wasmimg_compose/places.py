@@ -32,6 +32,11 @@ class Places(NamedTuple):
         return self.bundle / "rootfs"
 
     @property
+    def streams(self) -> Path:
+        """The FIFOs of a container in the foreground."""
+        return self.bundle / "streams"
+
+    @property
     def namespace(self) -> Path:
         """Where the network namespace is held."""
         return self.home.run / "netns" / self.container

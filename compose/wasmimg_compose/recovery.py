@@ -62,7 +62,11 @@ def _settle(home: Home, container: str) -> Record | None:
             return None
         match record.state:
             case "starting":
-                return teardown.undo_start(home, record, "the command that started it was killed")
+                undone = teardown.undo_start(home, record, "who started it was killed")
+                # A supervisor that was restarting it has no caller who would ask again.
+                return (
+                    records.save(undone._replace(wanted="running")) if record.restarts else undone
+                )
             case "removing":
                 teardown.discard(home, record, volumes=True)
                 return None

@@ -19,6 +19,7 @@ from wasmimg_compose.places import Places
 from wasmimg_compose.record import Records
 from wasmimg_compose.responder import Responder
 from wasmimg_compose.starting import network_kind
+from wasmimg_compose.streams import Streams
 from wasmimg_images.errors import NotFound, WasmimgError
 from wasmimg_shim import client
 
@@ -52,6 +53,7 @@ class Watched:
         self._probe: probe.Probe | None = None
         self._alarm: Alarm | None = None
         self._wait: client.PendingWait | None = None
+        self._streams: Streams | None = None
 
     def begin(self) -> None:
         """Begin to wait for its end and to probe it."""
@@ -63,6 +65,9 @@ class Watched:
         self._selector.register(self._wait, selectors.EVENT_READ, self._on_end)
         if self.record.healthcheck is not None:
             self._schedule()
+        places = Places(self._home, self.record.id)
+        with contextlib.suppress(FileNotFoundError):
+            self._streams = Streams(places.streams, places.log, self._selector, self._alarms)
 
     def hold(self, held: Held) -> None:
         """Keep its sockets, and answer on those for names."""
@@ -85,6 +90,9 @@ class Watched:
         """Let go of everything."""
         self._end_probe()
         self._alarms.cancel(self._alarm)
+        if self._streams is not None:
+            self._streams.close()
+            self._streams = None
         if self._wait is not None:
             self._selector.unregister(self._wait)
             self._wait.close()

@@ -141,6 +141,21 @@ def test_the_command_line_in_the_foreground(machine: Machine) -> None:
     assert out == b""
 
 
+def test_a_container_outlives_the_command_that_shows_it(machine: Machine) -> None:
+    count = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"
+    process = wasmimg(machine, "run", "--rm", "--name", "web", "busy", "sh", "-c", count)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"line 1\n"
+    process.kill()
+    process.communicate()
+    record = lifecycle.inspect(machine.home, "web")
+    seen = len(machine.log(record).splitlines())
+    until(lambda: len(machine.log(record).splitlines()) > seen + 20, "more lines in its log")
+    lines = machine.log(record).splitlines()
+    assert len(lines) == len(set(lines))
+    assert lifecycle.stop(machine.home, record.id, grace=0).state == "exited"
+
+
 def test_a_signal_to_the_foreground_reaches_the_guest(machine: Machine) -> None:
     process = wasmimg(machine, "run", "--rm", "busy", "sh", "-c", FOREVER)
     assert process.stdout is not None
