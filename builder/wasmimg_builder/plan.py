@@ -92,8 +92,9 @@ Operation = Compile | TakeModule | Optimize | Pack | Assemble | Tag
 
 
 class Plan(NamedTuple):
-    """A whole build, in order."""
+    """A whole build, in order; `folder` is what the project file's paths are relative to."""
 
+    folder: Path
     source: Compile | TakeModule
     optimize: Optimize | None
     pack: Pack
