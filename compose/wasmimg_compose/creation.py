@@ -41,6 +41,9 @@ def create(home: Home, spec: ContainerSpec) -> Record:
             f"{spec.name!r} is no name for a container",
             hint="letters, digits, _ . and -, at least two, a letter or digit first",
         )
+    for port in spec.ports:
+        if ":" in port.host_ip:
+            raise InvalidInput(f"port {port.host_port}: {port.host_ip} is no IPv4 address")
     runtimes.choose(spec.runtime)
     store, reference = Store(home.store), Reference.parse(spec.image)
     image = select(store, store.resolve(reference), _platforms(spec))

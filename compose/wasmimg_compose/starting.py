@@ -95,6 +95,8 @@ def start(home: Home, record: Record, stdio: Stdio | None) -> Started:
 
 def _reserve(home: Home, record: Record) -> list[Reservation]:
     """Take the published ports; a container of ours that has one is named instead of its keeper."""
+    if network_kind(record):
+        return []  # nothing to redirect: it is on the host itself, or nowhere
     try:
         return reserve(record.spec.ports)
     except HostError as error:

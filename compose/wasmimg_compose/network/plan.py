@@ -112,6 +112,8 @@ def join(
             f"link add {member.link} up master {network.bridge} type veth"
             f" peer name {interface} address {member.hardware_address} netns {namespace}"
         ),
+        # A container may call itself by a port that it publishes.
+        Ip(f"link set {member.link} type bridge_slave hairpin on"),
         *inside,
         *((Nft(firewall.replace(network)),) if member.ports else ()),
     ]

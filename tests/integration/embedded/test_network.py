@@ -138,11 +138,16 @@ def test_one_network_does_not_reach_another_but_by_published_ports(machine: Mach
     assert machine.output(record).split()[-2:] == ["closed", "hi"]
 
 
-def test_a_container_reaches_its_own_published_port(machine: Machine) -> None:
+def test_containers_reach_published_ports_of_their_own_network(machine: Machine) -> None:
     port = free_port()
-    machine.shell(SERVE, name="web", ports=(Port(80, port),))
+    ask = f"wget -q -O - http://{own_address()}:{port}/"
+    own = machine.shell(
+        f"(until [ -e /go ]; do sleep 0.1; done; {ask}) & {SERVE}", ports=(Port(80, port),)
+    )
     until(lambda: answers("127.0.0.1", port), "an answer")
-    peer = machine.shell(f"wget -q -O - http://{own_address()}:{port}/")
+    (machine.home.run / "bundles" / own.id / "rootfs/go").touch()
+    until(lambda: "hi" in machine.log(own), "its own answer")
+    peer = machine.shell(ask)
     assert machine.output(peer) == "hi\n"
 
 
