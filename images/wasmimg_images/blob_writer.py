@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 
 class BlobWriter:
-    """Takes bytes, hashes them, and puts the file in its place; without `commit` nothing is left."""
+    """Takes bytes, hashes them, and puts the file in its place; without `commit` nothing is left.
 
-    def __init__(self, folder: Path, place: Callable[[Digest], Path]) -> None:
+    With `verified` the source hashes what it gives, and `commit` is told the digest.
+    """
+
+    def __init__(
+        self, folder: Path, place: Callable[[Digest], Path], *, verified: bool = False
+    ) -> None:
         self._partial = folder / uuid.uuid4().hex
         self._place = place
-        self._hasher = hasher("sha256")
+        self._hasher = None if verified else hasher("sha256")
         self._sink = self._partial.open("xb")
         self.size = 0
 
@@ -43,7 +48,8 @@ class BlobWriter:
             self._sink.write(data)
         except OSError as error:
             raise self._failed(error) from error
-        self._hasher.update(data)
+        if self._hasher is not None:
+            self._hasher.update(data)
         self.size += len(data)
         return len(data)
 
@@ -52,7 +58,10 @@ class BlobWriter:
         try:
             self._sink.flush()
             os.fsync(self._sink.fileno())
-            found = digest or Digest("sha256", self._hasher.hexdigest())
+            found = digest
+            if found is None:
+                assert self._hasher is not None
+                found = Digest("sha256", self._hasher.hexdigest())
             target = self._place(found)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._partial.rename(target)

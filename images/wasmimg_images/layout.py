@@ -85,18 +85,18 @@ class Store:
         source = stream
         if expected is not None:
             source = VerifiedReader(stream, expected.digest, expected.size)
-        with self.writer() as blob:
+        with self.writer(verified=expected is not None) as blob:
             while data := source.read(CHUNK):
                 blob.write(data)
                 if progress is not None:
                     progress(blob.size)
             return blob.commit(media_type, expected.digest if expected else None)
 
-    def writer(self) -> BlobWriter:
+    def writer(self, *, verified: bool = False) -> BlobWriter:
         """Start a blob whose content is made bit by bit; it appears with `commit`."""
         self._lease.hold()
         self._make()
-        return BlobWriter(self.root / "ingest", self.path)
+        return BlobWriter(self.root / "ingest", self.path, verified=verified)
 
     def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """Open a blob; reading to the end verifies it. Raises NotFound and, late, DigestMismatch."""
