@@ -6,6 +6,7 @@ Everything is built below the build cache; a project's own folder is only read.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -50,6 +51,8 @@ _KEPT: Final = frozenset(
 _KEPT_PREFIXES: Final = ("CARGO_REGISTRIES_", "CARGO_SOURCE_", "CARGO_HTTP_", "CARGO_NET_")
 _SEPARATOR: Final = "\x1f"
 _NOT_FOUND: Final = 127
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
 
 
 class Command(NamedTuple):
@@ -68,6 +71,11 @@ class Runner(Protocol):
         ...
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the one that waits for it is killed (prctl(2))."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def run_process(command: Command, on_line: Callable[[str], None]) -> int:
     """Run a program with the messages of both its streams together; umask 022, no input."""
     try:
@@ -79,6 +87,7 @@ def run_process(command: Command, on_line: Callable[[str], None]) -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             umask=0o022,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 -- builds run in one thread
             text=True,
             errors="replace",
         )
