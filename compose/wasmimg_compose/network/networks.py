@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -186,7 +187,7 @@ class Networks(NamedTuple):
     def _ensure(self, asked: Network) -> Network:
         """Give the network of that name, up; a new one gets the bridge and subnet it lacks."""
         network = self._find(asked.name)
-        if network is not None and Path("/sys/class/net", network.bridge).exists():
+        if network is not None and _is_there(network.bridge):
             return network
         if network is None:
             network = self._placed(asked)
@@ -226,6 +227,14 @@ class Networks(NamedTuple):
     def _take_down(self, network: Network) -> None:
         self.effects.execute(plan.drop_network(network))
         self._file(network.name).unlink(missing_ok=True)
+
+
+def _is_there(interface: str) -> bool:
+    """Tell whether our network namespace has an interface; /sys may show another one's."""
+    try:
+        return socket.if_nametoindex(interface) > 0
+    except OSError:
+        return False
 
 
 def _digest(*parts: str) -> str:
