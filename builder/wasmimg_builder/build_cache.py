@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Changes when a build of the same inputs gives another image.
 FORMAT: Final = 1
-_LISTED_MAX: Final = 10_000
 
 
 class Record(NamedTuple):

@@ -12,7 +12,7 @@ from wasmimg_images.errors import InvalidInput
 from wasmimg_images.wasm_binary import MAGIC, PREAMBLE, Cursor, sections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Kind = Literal["func", "table", "memory", "global", "tag", "component", "instance", "type", "value"]
 
@@ -85,11 +85,6 @@ class Module(NamedTuple):
     imports: tuple[Import, ...]
     exports: tuple[Export, ...]
     custom_sections: tuple[str, ...] = ()
-
-    @property
-    def is_command(self) -> bool:
-        """Whether it has WASI's entry point (preview 1: `_start`)."""
-        return any(export.name == "_start" and export.kind == "func" for export in self.exports)
 
 
 def inspect(data: bytes, what: str = "module") -> Module:
@@ -241,11 +236,3 @@ def _limits(body: Cursor) -> None:
     body.leb()
     if flags & 1:
         body.leb()
-
-
-def unknown_imports(
-    module: Module,
-    known: Callable[[Import], bool],
-) -> Sequence[Import]:
-    """List the imports that a host does not know, in the module's order."""
-    return [wanted for wanted in module.imports if not known(wanted)]

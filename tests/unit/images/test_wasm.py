@@ -37,7 +37,6 @@ COMPONENT = bytes(
 def test_imports_and_exports_have_their_types() -> None:
     module = inspect(MODULE)
     assert module.kind == "core"
-    assert module.is_command
     assert module.imports == (
         Import("wasi_snapshot_preview1", "fd_write", "func", Signature(("i32",) * 4, ("i32",))),
         Import("env", "memory", "memory"),
