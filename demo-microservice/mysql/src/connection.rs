@@ -3,8 +3,9 @@
 use crate::{
     channel::Channel,
     error::{Error, Result, ServerError},
-    login::{self, Session, capability},
-    row::{Column, Row, read_binary, read_text, write_parameters},
+    login::{self, Session},
+    results::{Each, EachPayload},
+    row::{Row, read_binary, read_text, write_parameters},
     statements::{Statement, Statements},
     url::Options,
     value::Value,
@@ -23,10 +24,8 @@ mod command {
     pub(super) const CLOSE: u8 = 0x19;
 }
 const IN_TRANSACTION: u16 = 1;
-const MORE_RESULTS: u16 = 8;
 /// `ER_UNKNOWN_STMT_HANDLER` and `ER_NEED_REPREPARE`: the statement was not run.
 const LOST_STATEMENT: [u16; 2] = [1243, 1615];
-const CHUNK: usize = crate::packet::CHUNK;
 
 /// What a statement without rows did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,17 +44,13 @@ pub struct Outcome {
 /// [`Error::Conversion`] or [`Error::Usage`], leaves the connection unusable.
 #[derive(Debug)]
 pub struct Connection<S> {
-    channel: Channel<S>,
-    session: Session,
-    statements: Statements,
-    status: u16,
-    ready: bool,
-    definitions: Vec<u8>,
-}
-
-enum Reply {
-    Done(Outcome),
-    Columns(u64),
+    pub(crate) channel: Channel<S>,
+    pub(crate) session: Session,
+    pub(crate) statements: Statements,
+    pub(crate) status: u16,
+    pub(crate) ready: bool,
+    /// Scratch space for column definitions.
+    pub(crate) definitions: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -287,172 +282,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.channel.put_command(body);
         self.channel.send().await
     }
-
-    /// Reads the answer to a request that gives no rows.
-    async fn outcome(&mut self) -> Result<Outcome> {
-        match self.reply().await? {
-            Reply::Done(outcome) => {
-                self.ready = true;
-                Ok(outcome)
-            }
-            Reply::Columns(_) => Err(Error::protocol("rows came where none were asked for")),
-        }
-    }
-
-    /// Reads all the results of a statement.
-    async fn results(
-        &mut self,
-        prepared: bool,
-        known: Known,
-        each: EachPayload<'_>,
-    ) -> Result<Outcome> {
-        let mut failed = None;
-        let outcome = loop {
-            let outcome = match self.reply().await? {
-                Reply::Done(outcome) => outcome,
-                Reply::Columns(count) => {
-                    let columns = self.columns(count, prepared, known.as_ref()).await?;
-                    self.rows(&columns, &mut failed, each).await?
-                }
-            };
-            if self.status & MORE_RESULTS == 0 {
-                break outcome;
-            }
-        };
-        self.ready = true;
-        failed.map_or(Ok(outcome), Err)
-    }
-
-    async fn reply(&mut self) -> Result<Reply> {
-        let place = self.channel.receive().await?;
-        let payload = self.channel.payload(place);
-        match payload {
-            [0x00, rest @ ..] => {
-                let (outcome, status) = read_ok(rest)?;
-                self.status = status;
-                Ok(Reply::Done(outcome))
-            }
-            [0xff, ..] => {
-                let error = ServerError::parse(payload)?;
-                Err(self.refused(error))
-            }
-            [0xfb, ..] => Err(Error::protocol("the server asks for a local file")),
-            _ => Ok(Reply::Columns(Reader::new(payload).lenenc()?)),
-        }
-    }
-
-    /// Reads the column definitions, or takes those of the last time where they are the same.
-    async fn columns(
-        &mut self,
-        count: u64,
-        prepared: bool,
-        known: Option<&Definitions>,
-    ) -> Result<Columns> {
-        let mut definitions = std::mem::take(&mut self.definitions);
-        definitions.clear();
-        let mut ends = Vec::new();
-        for _ in 0..count {
-            let place = self.channel.receive().await?;
-            definitions.extend_from_slice(self.channel.payload(place));
-            ends.push(definitions.len());
-        }
-        if !self.deprecates_eof() {
-            self.channel.receive().await?;
-        }
-        let columns = match known {
-            Some((same, columns)) if **same == *definitions => columns.clone(),
-            _ => {
-                let starts = [0].into_iter().chain(ends.iter().copied());
-                let parsed: Result<Vec<_>> = starts
-                    .zip(&ends)
-                    .map(|(start, &end)| Column::parse(&definitions[start..end]))
-                    .collect();
-                let columns: Columns = parsed?.into();
-                if prepared {
-                    self.statements.remember(&definitions, &columns);
-                }
-                columns
-            }
-        };
-        self.definitions = definitions;
-        Ok(columns)
-    }
-
-    async fn rows(
-        &mut self,
-        columns: &[Column],
-        failed: &mut Option<Error>,
-        each: EachPayload<'_>,
-    ) -> Result<Outcome> {
-        loop {
-            let place = self.channel.receive().await?;
-            let payload = self.channel.payload(place);
-            match payload {
-                [0xff, ..] => {
-                    let error = ServerError::parse(payload)?;
-                    return Err(self.refused(error));
-                }
-                [0xfe, rest @ ..] if payload.len() < CHUNK => {
-                    let (outcome, status) = if self.deprecates_eof() {
-                        read_ok(rest)?
-                    } else {
-                        read_eof(rest)?
-                    };
-                    self.status = status;
-                    return Ok(outcome);
-                }
-                // The rest must still be read, or the connection is lost.
-                _ if failed.is_some() => {}
-                _ => *failed = each(payload, columns).err(),
-            }
-        }
-    }
-
-    fn refused(&mut self, error: ServerError) -> Error {
-        // An error ends all results; the transaction, if any, goes on.
-        self.status &= !MORE_RESULTS;
-        self.ready = true;
-        error.into()
-    }
-
-    fn deprecates_eof(&self) -> bool {
-        self.session.capabilities & capability::DEPRECATE_EOF != 0
-    }
-}
-
-pub(crate) type Columns = std::sync::Arc<[Column]>;
-pub(crate) type Definitions = (std::sync::Arc<[u8]>, Columns);
-type Known = Option<Definitions>;
-// Not generic, so that one copy of the code serves all callers.
-// And by the payload, so that a program that never reads rows as text has no code for it.
-type EachPayload<'a> = &'a mut (dyn FnMut(&[u8], &[Column]) -> Result<()> + Send);
-pub(crate) type Each<'a> = &'a mut (dyn FnMut(Row<'_>) -> Result<()> + Send);
-
-fn read_ok(rest: &[u8]) -> Result<(Outcome, u16)> {
-    let mut reader = Reader::new(rest);
-    let affected_rows = reader.lenenc()?;
-    let last_insert_id = reader.lenenc()?;
-    let status = reader.u16()?;
-    let warnings = reader.u16()?;
-    Ok((
-        Outcome {
-            affected_rows,
-            last_insert_id,
-            warnings,
-        },
-        status,
-    ))
-}
-
-fn read_eof(rest: &[u8]) -> Result<(Outcome, u16)> {
-    let mut reader = Reader::new(rest);
-    let warnings = reader.u16()?;
-    let status = reader.u16()?;
-    Ok((
-        Outcome {
-            warnings,
-            ..Outcome::default()
-        },
-        status,
-    ))
 }

@@ -8,7 +8,9 @@ mod error;
 mod login;
 mod packet;
 mod pool;
+mod pooled;
 mod queue;
+mod results;
 mod row;
 mod rsa;
 mod statements;
@@ -20,7 +22,8 @@ mod wire;
 pub use crate::{
     connection::{Connection, Outcome},
     error::{Error, Result, ServerError},
-    pool::{Connector, Limits, Pool, Pooled},
+    pool::{Connector, Limits, Pool},
+    pooled::Pooled,
     row::{Column, Row},
     time::{Clock, DateTime},
     url::{Options, UrlError},

@@ -4,8 +4,9 @@
 //! the right to open one, so a failed attempt passes the right to the next in line.
 
 use crate::{
-    connection::{Connection, Each, Outcome},
+    connection::{Connection, Outcome},
     error::{Error, Result},
+    pooled::Pooled,
     queue::{Grant, Idle, Queue},
     row::Row,
     url::Options,
@@ -19,7 +20,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What the pool needs from its surroundings: streams and time.
@@ -75,15 +76,6 @@ struct Shared<C: Connector> {
     options: Options,
     limits: Limits,
     queue: Mutex<Queue<C::Stream>>,
-}
-
-/// A connection on loan from a [`Pool`], to which it returns when dropped.
-///
-/// A broken one, or one that was left within a transaction, is closed instead.
-pub struct Pooled<C: Connector> {
-    pool: Pool<C>,
-    connection: Option<Connection<C::Stream>>,
-    reused: bool,
 }
 
 impl<C: Connector> Pool<C> {
@@ -232,14 +224,14 @@ impl<C: Connector> Pool<C> {
             .await;
     }
 
-    fn give(&self, grant: Grant<C::Stream>) {
+    pub(crate) fn give(&self, grant: Grant<C::Stream>) {
         let waker = self.queue().give(grant);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    async fn limited<T>(
+    pub(crate) async fn limited<T>(
         &self,
         step: &'static str,
         limit: Duration,
@@ -263,7 +255,11 @@ impl<C: Connector> Pool<C> {
         .await
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<C::Stream>> {
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue<C::Stream>> {
         // No code that holds the lock can panic half-way through a change.
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -286,100 +282,6 @@ impl<C: Connector> Drop for Place<'_, C> {
     }
 }
 
-impl<C: Connector> Pooled<C> {
-    /// Runs a statement without parameters; see [`Connection::query`].
-    ///
-    /// # Errors
-    /// Those of [`Connection::query`] and [`Error::Timeout`].
-    pub async fn query(&mut self, sql: &str) -> Result<Outcome> {
-        let Self {
-            pool, connection, ..
-        } = self;
-        let connection = connection.as_mut().ok_or(Error::Closed)?;
-        let result = pool
-            .limited("a query", pool.0.limits.request, connection.query(sql))
-            .await;
-        self.judged(result)
-    }
-
-    /// Runs a prepared statement; see [`Connection::execute`].
-    ///
-    /// # Errors
-    /// Those of [`Connection::execute`] and [`Error::Timeout`].
-    pub async fn execute(&mut self, sql: &str, parameters: &[Value<'_>]) -> Result<Outcome> {
-        self.execute_dyn(sql, parameters, &mut |_| Ok(())).await
-    }
-
-    /// Runs a prepared statement and shows every row to `each`; see [`Connection::execute_rows`].
-    ///
-    /// # Errors
-    /// Those of [`Connection::execute_rows`] and [`Error::Timeout`].
-    pub async fn execute_rows<F>(
-        &mut self,
-        sql: &str,
-        parameters: &[Value<'_>],
-        mut each: F,
-    ) -> Result<Outcome>
-    where
-        F: FnMut(Row<'_>) -> Result<()> + Send,
-    {
-        self.execute_dyn(sql, parameters, &mut each).await
-    }
-
-    async fn execute_dyn(
-        &mut self,
-        sql: &str,
-        parameters: &[Value<'_>],
-        each: Each<'_>,
-    ) -> Result<Outcome> {
-        let Self {
-            pool, connection, ..
-        } = self;
-        let connection = connection.as_mut().ok_or(Error::Closed)?;
-        let work = connection.execute_dyn(sql, parameters, each);
-        let result = pool.limited("a query", pool.0.limits.request, work).await;
-        self.judged(result)
-    }
-
-    /// Asks the server for a sign of life.
-    ///
-    /// # Errors
-    /// Those of the stream and [`Error::Timeout`].
-    pub async fn ping(&mut self) -> Result<()> {
-        let Self {
-            pool, connection, ..
-        } = self;
-        let connection = connection.as_mut().ok_or(Error::Closed)?;
-        let result = pool
-            .limited("a ping", pool.0.limits.connect, connection.ping())
-            .await;
-        self.judged(result)
-    }
-
-    fn judged<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(Error::Io(_) | Error::Closed) = result {
-            // Where one connection broke, the server may have gone, and the others with it.
-            self.connection = None;
-            self.pool.queue().suspect_all();
-        }
-        result
-    }
-}
-
-impl<C: Connector> Drop for Pooled<C> {
-    fn drop(&mut self) {
-        let grant = match self.connection.take() {
-            Some(connection) if connection.is_reusable() => Grant::Ready(Idle {
-                connection,
-                since: Instant::now(),
-                suspect: false,
-            }),
-            _ => Grant::Slot,
-        };
-        self.pool.give(grant);
-    }
-}
-
 impl<C: Connector> Clone for Pool<C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -390,14 +292,6 @@ impl<C: Connector> fmt::Debug for Pool<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("options", &self.0.options)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<C: Connector> fmt::Debug for Pooled<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pooled")
-            .field("pool", &self.pool)
             .finish_non_exhaustive()
     }
 }

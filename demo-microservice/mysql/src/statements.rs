@@ -1,6 +1,6 @@
 //! The prepared statements of one connection, the one used last in front.
 
-use crate::connection::{Columns, Definitions};
+use crate::results::{Columns, Definitions};
 use std::collections::VecDeque;
 
 const LIMIT: usize = 32;
