@@ -49,26 +49,29 @@ def _settle(home: Home, container: str) -> Record | None:
     try:
         record = records.load(container)
     except NotFound:
-        record = None
-    if record is not None and not record.is_half_made:
+        _sweep(records, container)
+        return None
+    if not record.is_half_made:
         return record
     with records.lock(container, wait=False) as mine:
         if not mine:
             return None
-        try:
-            record = records.load(container)
-        except NotFound:
-            shutil.rmtree(records.folder(container), ignore_errors=True)
-            return None
+        record = records.load(container)
         match record.state:
             case "starting":
                 undone = teardown.undo_start(home, record, "who started it was killed")
                 # A supervisor that was restarting it has no caller who would ask again.
-                return (
-                    records.save(undone._replace(wanted="running")) if record.restarts else undone
-                )
+                restarting = bool(record.restarts)
+                return records.save(undone._replace(wanted="running")) if restarting else undone
             case "removing":
                 teardown.discard(home, record, volumes=True)
                 return None
             case _:
                 return record
+
+
+def _sweep(records: Records, container: str) -> None:
+    """Remove a folder whose maker was killed before the record was there."""
+    with records.lock():  # who makes one holds this lock until the record is written
+        if not (records.folder(container) / "record.json").exists():
+            shutil.rmtree(records.folder(container), ignore_errors=True)
