@@ -60,8 +60,12 @@ def _answer_and_serve(
 ) -> int:
     with suppress(OSError):
         _write_address(address.uri)
-    with suppress(BrokenPipeError):
+    try:
         os.write(answer_fd, zygote_socket.OK + address.uri.encode())
+    except (BrokenPipeError, ConnectionResetError):
+        if address.listener is not None:  # the caller was killed: nobody will come
+            os.unlink(address.path)
+        return 0
     os.close(answer_fd)
     if address.listener is None:
         return 0
