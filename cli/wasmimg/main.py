@@ -50,10 +50,13 @@ class LazyGroup(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one command."""
-        del ctx
+        """Import the module of one command; UsageError names the one that may be meant."""
         module = COMMANDS.get(cmd_name)
         if module is None:
+            import difflib
+
+            for close in difflib.get_close_matches(cmd_name, COMMANDS, 1):
+                ctx.fail(f"No such command {cmd_name!r}; did you mean {close!r}?")
             return None
         command = importlib.import_module(f"wasmimg.commands.{module}").command
         assert isinstance(command, click.Command)

@@ -37,3 +37,10 @@ def test_run_of_an_unknown_image_says_where_to_look(
     outcome = CliRunner().invoke(main.cli, ["run", "--platform", "wasi/wasm", "127.0.0.1:1/dmeo"])
     assert isinstance(outcome.exception, RegistryError)
     assert outcome.exception.hint
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_may_be_meant() -> None:
+    outcome = CliRunner().invoke(main.cli, ["bulid", "."])
+    assert outcome.exit_code == 2
+    assert "did you mean 'build'?" in outcome.output
+    assert "did you mean" not in CliRunner().invoke(main.cli, ["frobnicate"]).output
