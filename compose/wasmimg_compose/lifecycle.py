@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: Seconds between looks at a record that somebody else changes; doubles up to the second.
 SHORTEST_LOOK: Final = 0.005
 LONGEST_LOOK: Final = 0.1
+#: Seconds between looks whether a supervisor was killed.
+RECOVERY: Final = 1.0
 #: Seconds that SIGKILL may take.
 PATIENCE: Final = 10.0
 
@@ -174,8 +176,12 @@ def wait_for(
     """
     record = inspect(home, name)
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = SHORTEST_LOOK
+    pause, recovered = SHORTEST_LOOK, time.monotonic()
     while not _holds(record, condition):
+        if time.monotonic() - recovered > RECOVERY:
+            # Its supervisor may be killed while we wait: nobody else would notice its end.
+            recovery.recover(home)
+            recovered = time.monotonic()
         if deadline is not None and time.monotonic() > deadline:
             raise HostError(
                 f"container {record.name} is not {condition.value} after {timeout:g} s",

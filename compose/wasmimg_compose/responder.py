@@ -30,7 +30,10 @@ MOST: Final = 256
 
 
 class Responder:
-    """The two sockets, and the questions that are on their way upstream."""
+    """The two sockets, and the questions that are on their way upstream.
+
+    `servers` gives the addresses to ask, anew for each question: the host's may change.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,11 @@ class Responder:
         sockets: tuple[socket.socket, ...],
         selector: selectors.BaseSelector,
         alarms: Alarms,
+        servers: Callable[[], list[str]] = upstream,
+        port: int = DNS,
     ) -> None:
         self._networks = Networks.of(home)
+        self._servers, self._port = servers, port
         self._container = container
         self._selector = selector
         self._alarms = alarms
@@ -83,7 +89,7 @@ class Responder:
         if own is not None:
             reply(own)
             return
-        servers = upstream()
+        servers = [(address, self._port) for address in self._servers()]
         if not servers or len(self._under_way) >= MOST:
             reply(names.failure(question))
             return
@@ -101,7 +107,7 @@ class _Relayed:
     def __init__(
         self,
         question: bytes,
-        servers: list[str],
+        servers: list[tuple[str, int]],
         reply: Callable[[bytes], None],
         selector: selectors.BaseSelector,
         alarms: Alarms,
@@ -119,13 +125,13 @@ class _Relayed:
             return
         server, *self._servers = self._servers
         self._alarm = self._alarms.set(PATIENCE, self._ask_next)
-        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         with contextlib.suppress(OSError):
             asking = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._socket = asking
             self._selector.register(asking, selectors.EVENT_READ, self._on_answer)
             # Connected: only this server's packets come in, and "unreachable" is told at once.
-            asking.connect((server, DNS))
+            asking.connect(server)
             asking.send(self._question)
             return
         self._ask_next()

@@ -72,6 +72,15 @@ def test_what_ended_without_a_supervisor_is_reaped_with_its_exit_code(machine: M
     until(lambda: not machine.leftovers(), "a clean host")
 
 
+def test_who_waits_does_not_wait_for_ever_for_a_killed_supervisor(machine: Machine) -> None:
+    record = machine.shell("while [ ! -e /go ]; do sleep 0.05; done; exit 6")
+    waiting = wasmimg(machine, "wait", record.id)
+    kill_supervisor(machine)
+    (machine.home.run / "bundles" / record.id / "rootfs" / "go").touch()
+    out, _ = waiting.communicate(timeout=30)
+    assert out == b"6\n"
+
+
 def test_restarts_go_on_after_the_supervisor_was_killed(machine: Machine) -> None:
     record = machine.shell("echo try; sleep 0.3; exit 1", restart=RestartPolicy("always"))
     kill_supervisor(machine)
