@@ -7,8 +7,10 @@
       │             └─broken─> Query ──204──> Send from the offset the registry really holds
       └─201 (mounted)─> Done   └──404──> Check ──200──> Done (it was finished after all), else Begin
 
-A blob of at most one chunk goes up whole: its Send carries the digest and is the last request. The offset
-always comes from the registry's Range header, never from what was written into a socket.
+A blob of at most one chunk goes up whole: its Send carries the digest and is the last request. Not after
+a break: bytes of the broken request may still be on their way into the session, and only a chunk with a
+Content-Range is refused when it does not fit what is there. The offset always comes from
+the registry's Range header, never from what was written into a socket.
 """
 
 from __future__ import annotations
@@ -88,6 +90,7 @@ class Upload:
         self._size = size
         self._chunk = chunk
         self._doubtful = False
+        self._resumed = False
         self.offset = 0
         self.step: Step = Begin(mount_from) if location is None else Query(location)
 
@@ -123,6 +126,7 @@ class Upload:
                 if status in _LOST:
                     self.step = Check()
                 else:
+                    self._resumed = True
                     self._continue(_location(headers, location), headers)
             case Check():
                 self.step = Done(mounted=False) if status == _OK else Begin(None)
@@ -145,7 +149,7 @@ class Upload:
         shortest = headers.get("oci-chunk-min-length", "")
         if shortest.isascii() and shortest.isdigit():
             self._chunk = max(self._chunk, int(shortest[:18]))
-        self.offset = 0
+        self.offset, self._resumed = 0, False
         self._send(_location(headers, None))
 
     def _continue(self, location: str, headers: Mapping[str, str]) -> None:
@@ -169,7 +173,7 @@ class Upload:
         if left == 0 and self.offset:
             self.step = Finish(location)
         else:
-            last = self.offset == 0 and left <= self._chunk
+            last = self.offset == 0 and left <= self._chunk and not self._resumed
             self.step = Send(location, self.offset, min(left, self._chunk), last)
 
     def _finished(self, status: int, location: str) -> None:

@@ -162,6 +162,20 @@ def test_a_session_needs_a_location() -> None:
         Upload(1, chunk=1).answered(202, {})
 
 
+def test_after_a_break_bytes_go_in_chunks_whose_place_the_registry_checks() -> None:
+    upload = Upload(20, chunk=30)
+    upload.answered(202, {"location": LOCATION})
+    assert now(upload) == Send(LOCATION, 0, 20, last=True)
+    upload.interrupted()
+    upload.answered(204, {"range": "0-0"})
+    assert now(upload) == Send(LOCATION, 0, 20, last=False)
+    upload.answered(416, {})  # what was on its way has arrived
+    upload.answered(204, {"range": "0-11"})
+    assert now(upload) == Send(LOCATION, 12, 8, last=False)
+    upload.answered(202, {"range": "0-19"})
+    assert now(upload) == Finish(LOCATION)
+
+
 @pytest.mark.parametrize("status", [400, 404, 405, 410])
 def test_an_upload_that_can_t_be_asked_about_begins_again(status: int) -> None:
     upload = Upload(100, chunk=30, location=LOCATION)
