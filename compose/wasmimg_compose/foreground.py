@@ -40,6 +40,7 @@ class Foreground:
         self._log = -1
         self._lock = -1
         self._readers: set[int] = set()
+        self._stdin, self._sink = "", -1
 
     def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
         """Start the container, relay until it has ended, and give its exit code.
@@ -59,12 +60,12 @@ class Foreground:
         try:
             self._relay(paths["stdout"], stdout)
             self._relay(paths["stderr"], stderr)
-            asked = "" if stdin is None else paths["stdin"]
+            self._stdin = "" if stdin is None else paths["stdin"]
             with self._forwarding():
-                stdio = Stdio(asked, paths["stdout"], paths["stderr"], self._created)
+                stdio = Stdio(self._stdin, paths["stdout"], paths["stderr"], self._created)
                 lifecycle.start(self._home, self._record.id, stdio)
                 if stdin is not None:
-                    self._feed(paths["stdin"], stdin)
+                    self._feed(stdin)
                 return self._loop()
         finally:
             self._close()
@@ -73,6 +74,9 @@ class Foreground:
         """Ask for its end before it can come."""
         self._address = address
         self._wait = client.PendingWait(address, self._record.id)
+        if self._stdin:
+            # It has a reader now; a quick guest's is gone later, and open(2) would wait for one.
+            self._sink = os.open(self._stdin, os.O_WRONLY | os.O_CLOEXEC)
 
     def _relay(self, path: str, target: int) -> None:
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,26 +100,28 @@ class Foreground:
             _write_all(target, data)
         return True
 
-    def _feed(self, path: str, source: int) -> None:
-        sink = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-
+    def _feed(self, source: int) -> None:
         def pass_on() -> None:
             data = os.read(source, CHUNK)
             with contextlib.suppress(BrokenPipeError):
                 if data:
-                    _write_all(sink, data)
+                    _write_all(self._sink, data)
                     return
             self._selector.unregister(source)
-            os.close(sink)
-            self._ask(lambda task: task.close_stdin(self._record.id))
+            self._end_input()
 
         try:
             self._selector.register(source, selectors.EVENT_READ, pass_on)
         except PermissionError:  # a plain file, which epoll does not take and needs no waiting
-            while data := os.read(source, CHUNK):
-                _write_all(sink, data)
-            os.close(sink)
-            self._ask(lambda task: task.close_stdin(self._record.id))
+            with contextlib.suppress(BrokenPipeError):
+                while data := os.read(source, CHUNK):
+                    _write_all(self._sink, data)
+            self._end_input()
+
+    def _end_input(self) -> None:
+        os.close(self._sink)
+        self._sink = -1
+        self._ask(lambda task: task.close_stdin(self._record.id))
 
     def _loop(self) -> int:
         assert self._wait is not None
@@ -168,6 +174,8 @@ class Foreground:
     def _close(self) -> None:
         for reader in self._readers:
             os.close(reader)
+        if self._sink >= 0:
+            os.close(self._sink)
         if self._wait is not None:
             self._wait.close()
         self._selector.close()
