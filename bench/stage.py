@@ -102,7 +102,12 @@ def database() -> str:
         "--user=root",
         f"--port={port}",
     ]
-    start += ["--bind-address=127.0.0.1", f"--socket={folder}/s", f"--pid-file={folder}/pid"]
+    start += [
+        "--bind-address=127.0.0.1",
+        "--character-set-server=utf8mb4",
+        f"--socket={folder}/s",
+        f"--pid-file={folder}/pid",
+    ]
     server = subprocess.Popen(start, **quiet)
     atexit.register(lambda: (server.terminate(), server.wait()))
     client = ["mariadb", "--no-defaults", f"--socket={folder}/s", "-uroot", "-e"]
