@@ -230,6 +230,19 @@ def remove(home: Home, name: str, *, force: bool = False, volumes: bool = False)
         if record.state == "running":
             raise RunError(f"container {record.name} was started again meanwhile")
         teardown.discard(home, record, volumes=volumes or record.spec.auto_remove)
+    _settle(home, record.spec.project)
+
+
+def _settle(home: Home, project: str) -> None:
+    """Wait until supervisor and zygote have gone, if nothing needs them: then nothing is left."""
+    left = Records.of(home).all()
+    deadline = time.monotonic() + PATIENCE
+    if not any(recovery.needs_supervisor(each) and each.spec.project == project for each in left):
+        while supervision.is_there(home, project) and time.monotonic() < deadline:
+            time.sleep(SHORTEST_LOOK)
+    if not any(each.state in {"running", "starting"} for each in left):
+        while client.release_zygote(str(home.run)) and time.monotonic() < deadline:
+            time.sleep(SHORTEST_LOOK)
 
 
 def inspect(home: Home, name: str) -> Record:

@@ -123,6 +123,17 @@ def ensure(home: Home, project: str) -> socket.socket:
     raise HostError(f"the supervisor of {project} does not start", hint=f"see {door.folder}/log")
 
 
+def is_there(home: Home, project: str) -> bool:
+    """Tell whether a project has a supervisor at this moment."""
+    door = Door.of(home, project)
+    if not (door.folder / "lock").exists():
+        return False
+    handle = door.lock()
+    if handle is not None:
+        os.close(handle)
+    return handle is None
+
+
 def _spawn(home: Home, project: str) -> None:
     """Fork a supervisor off, detached, and wait until it listens or has found another one.
 

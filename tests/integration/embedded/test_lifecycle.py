@@ -92,6 +92,7 @@ def test_removing(machine: Machine) -> None:
     lifecycle.remove(machine.home, record.id, force=True)
     with pytest.raises(NotFound):
         lifecycle.inspect(machine.home, record.id)
+    assert machine.leftovers() == []
     gone = machine.shell("true", auto_remove=True)
     until(lambda: not machine.records.folder(gone.id).exists(), "its removal")
 

@@ -43,7 +43,8 @@ def test_a_guest_may_end_without_reading(machine: Machine, tmp_path: Path, size:
         assert outcome == (42, b"hello from wasm\n", b"trouble\n")
 
 
-def test_a_guest_reads_a_file_to_its_end(machine: Machine, tmp_path: Path) -> None:
-    (tmp_path / "input").write_bytes(b"x" * 30_000)
+@pytest.mark.parametrize("size", [0, 30_000, 1_000_000])
+def test_a_guest_reads_a_file_to_its_end(machine: Machine, tmp_path: Path, size: int) -> None:
+    (tmp_path / "input").write_bytes(b"x" * size)
     with (tmp_path / "input").open("rb") as source:
-        assert run(machine, source.fileno(), "busy", "cat") == (0, b"x" * 30_000, b"")
+        assert run(machine, source.fileno(), "busy", "cat") == (0, b"x" * size, b"")
