@@ -152,6 +152,26 @@ def test_umoci_unpacks_a_single_manifest(wasmimg: Wasmimg, module: Path, tmp_pat
     assert (tmp_path / "root/hello.wasm").read_bytes() == HELLO
 
 
+def test_a_build_is_pushed_under_every_tag(wasmimg: Wasmimg, module: Path, tmp_path: Path) -> None:
+    words = ["registry-serve", str(tmp_path / "registry"), "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "wasmimg", *words], stdout=subprocess.PIPE, text=True
+    ) as registry:
+        try:
+            assert registry.stdout is not None
+            host = registry.stdout.readline().strip().rpartition("http://")[2]
+            names = [f"{host}/demo:1", f"{host}/other:2"]
+            tags = [word for name in names for word in ("-t", name)]
+            built = wasmimg("build", module, *tags, "--push").strip()
+            other = Wasmimg(tmp_path / "other")
+            for name in names:
+                assert other("pull", name).strip().endswith(built.partition("@")[2])
+                (shown,) = json.loads(other("inspect", name, "--check"))
+                assert shown["problems"] == []
+        finally:
+            registry.terminate()
+
+
 @pytest.mark.parametrize("kind", ["oci", "docker"])
 def test_saved_images_load_elsewhere(
     wasmimg: Wasmimg, module: Path, tmp_path: Path, kind: str
