@@ -172,6 +172,7 @@ def test_linked_layers_of_old_docker_versions_are_followed(store: Store, other: 
         (tar([Entry("manifest.json", data=b'[{"Config":"c","Layers":[]}]')]), "not in the archive"),
         (gzip.compress(tar([Entry("index.json")]))[:-9], "broken gzip"),
     ],
+    ids=["empty", "no tar", "stranger", "list", "config missing", "cut short"],
 )
 def test_what_is_no_archive_is_refused(other: Store, content: bytes, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
