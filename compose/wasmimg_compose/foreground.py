@@ -101,22 +101,39 @@ class Foreground:
         return True
 
     def _feed(self, source: int) -> None:
-        def pass_on() -> None:
-            data = os.read(source, CHUNK)
-            with contextlib.suppress(BrokenPipeError):
-                if data:
-                    _write_all(self._sink, data)
-                    return
-            self._selector.unregister(source)
-            self._end_input()
+        """Pass input on as the guest takes it: it may wait for us to read what it says meanwhile."""
+        os.set_blocking(self._sink, False)
 
-        try:
-            self._selector.register(source, selectors.EVENT_READ, pass_on)
-        except PermissionError:  # a plain file, which epoll does not take and needs no waiting
-            with contextlib.suppress(BrokenPipeError):
-                while data := os.read(source, CHUNK):
-                    _write_all(self._sink, data)
-            self._end_input()
+        def read() -> None:
+            data = os.read(source, CHUNK)
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(source)
+            if data:
+                self._selector.register(self._sink, selectors.EVENT_WRITE, lambda: write(data))
+            else:
+                self._end_input()
+
+        def write(data: bytes) -> None:
+            self._selector.unregister(self._sink)
+            try:
+                rest = data[os.write(self._sink, data) :]
+            except BlockingIOError:
+                rest = data
+            except BrokenPipeError:
+                self._end_input()
+                return
+            if rest:
+                self._selector.register(self._sink, selectors.EVENT_WRITE, lambda: write(rest))
+            else:
+                wait()
+
+        def wait() -> None:
+            try:
+                self._selector.register(source, selectors.EVENT_READ, read)
+            except PermissionError:  # a plain file, which epoll does not take and needs no waiting
+                read()
+
+        wait()
 
     def _end_input(self) -> None:
         os.close(self._sink)
