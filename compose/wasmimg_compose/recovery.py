@@ -31,7 +31,8 @@ def recover(home: Home) -> None:
             record = _settle(home, container)
             if record is not None and needs_supervisor(record):
                 needed.add(record.spec.project)
-    Networks.of(home).prune()
+    # A record is there before its container joins a network, and goes after it has left.
+    Networks.of(home).prune(lambda container: records.folder(container).exists())
     for project in needed:
         supervision.ensure(home, project).close()
 
@@ -60,6 +61,7 @@ def _settle(home: Home, container: str) -> Record | None:
         match record.state:
             case "starting":
                 undone = teardown.undo_start(home, record, "who started it was killed")
+                teardown.release_zygote(home)
                 # A supervisor that was restarting it has no caller who would ask again.
                 restarting = bool(record.restarts)
                 return records.save(undone._replace(wanted="running")) if restarting else undone

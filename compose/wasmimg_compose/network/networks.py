@@ -25,7 +25,7 @@ from wasmimg_compose.record import Endpoint
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from wasmimg_compose.container import Attachment, Port
     from wasmimg_images.home import Home
@@ -73,12 +73,16 @@ class Networks(NamedTuple):
             self._take_down(network)
             return True
 
-    def prune(self) -> None:
-        """Take down the automatic networks that a killed command left without a member."""
+    def prune(self, exists: Callable[[str], bool]) -> None:
+        """Take down what killed commands left: members that don't exist, networks without any."""
+        orphans: set[str] = set()
         with self._locked():
             for network in self.all():
+                orphans.update(m.container for m in network.members if not exists(m.container))
                 if network.automatic and not network.members:
                     self._take_down(network)
+        for container in orphans:
+            self.disconnect(container)
 
     def all(self) -> list[Network]:
         """Every network, by name."""

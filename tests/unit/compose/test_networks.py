@@ -160,8 +160,11 @@ def test_leftover_networks_are_pruned(tmp_path: Path) -> None:
     ours, recorder = networks(tmp_path)
     ours.ensure("bridge", automatic=True)
     ours.ensure("shop")
-    ours.prune()
-    assert [network.name for network in ours.all()] == ["shop"]
+    ours.connect("gone", [Attachment("shop"), Attachment("other")], ["web"], [])
+    ours.connect("here", [Attachment("shop")], ["web"], [])
+    ours.prune(lambda container: container == "here")
+    (left,) = ours.all()
+    assert [left.name, *(member.container for member in left.members)] == ["shop", "here"]
     assert recorder.done[-1].startswith("ip link delete")
 
 
