@@ -155,11 +155,11 @@ def test_umoci_unpacks_a_single_manifest(wasmimg: Wasmimg, module: Path, tmp_pat
 def test_a_build_is_pushed_under_every_tag(wasmimg: Wasmimg, module: Path, tmp_path: Path) -> None:
     words = ["registry-serve", str(tmp_path / "registry"), "--port", "0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "wasmimg", *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "wasmimg", *words], stderr=subprocess.PIPE, text=True
     ) as registry:
         try:
-            assert registry.stdout is not None
-            host = registry.stdout.readline().strip().rpartition("http://")[2]
+            assert registry.stderr is not None
+            host = registry.stderr.readline().strip().rpartition("http://")[2]
             names = [f"{host}/demo:1", f"{host}/other:2"]
             tags = [word for name in names for word in ("-t", name)]
             built = wasmimg("build", module, *tags, "--push").strip()
