@@ -1,4 +1,4 @@
-"""Removing a container whose shim was killed: init, cgroup, runc's state, mounts."""
+"""Removing a container whose shim was killed: init, cgroup, runc's state, mounts, its socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 from contextlib import suppress
 
-from wasmimg_shim import record, rootfs, sandbox
+from wasmimg_shim import record, rootfs, sandbox, shim_socket
 from wasmimg_shim.linux_task import PROGRAM
 
 
@@ -20,6 +20,8 @@ def remove(bundle: str, container: str) -> None:
         _runc_delete(found.runc_root, container)
     if found is not None and found.mounted:
         rootfs.unmount(bundle)
+    with suppress(FileNotFoundError), open(f"{bundle}/address") as address:
+        shim_socket.remove_dead(address.read().strip().removeprefix("unix://"))
     record.remove(bundle)
 
 

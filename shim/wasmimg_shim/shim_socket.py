@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 from wasmimg_images.errors import InvalidInput
@@ -88,6 +89,15 @@ def claim(socket_path: str) -> ShimAddress:
         return ShimAddress(socket_path, _listen(socket_path))
     finally:
         os.close(lock)
+
+
+def remove_dead(socket_path: str) -> None:
+    """Remove the socket of a shim that was killed; one that somebody listens at stays."""
+    directory = os.path.dirname(socket_path)
+    with suppress(FileNotFoundError), open(f"{directory}/wasmimg.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_live(socket_path):
+            os.unlink(socket_path)
 
 
 def is_live(socket_path: str) -> bool:
