@@ -65,8 +65,8 @@ def load(
     project = _name(name, variables, fields.get("name"), directory)
     networks = _networks(fields.get("networks"), project)
     volumes = _volumes(fields.get("volumes"), project)
-    around = Surroundings(project, directory, variables, networks, volumes)
     services = fields["services"].mapping() if "services" in fields else {}
+    around = Surroundings(project, directory, variables, networks, volumes, services.keys())
     if not services:
         raise root.error("the file has no services")
     for key, node in services.items():

@@ -27,7 +27,7 @@ from wasmimg_compose.service_storage import mounts_of, ports_of
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import TypeVar
 
     from wasmimg_compose.document import Node
@@ -71,6 +71,7 @@ class Surroundings(NamedTuple):
     variables: Mapping[str, str]
     networks: Mapping[str, Network]
     volumes: Mapping[str, Volume]
+    services: Collection[str]
 
 
 def parse_service(name: str, node: Node, around: Surroundings) -> Service:
@@ -89,7 +90,7 @@ def parse_service(name: str, node: Node, around: Surroundings) -> Service:
         spec=spec,
         build=build,
         pull_policy=_pull_policy(fields.get("pull_policy")),
-        depends_on=_depends_on(fields.get("depends_on")),
+        depends_on=_depends_on(fields.get("depends_on"), around.services),
         scale=scale,
         profiles=fields["profiles"].texts() if "profiles" in fields else (),
     )
@@ -207,12 +208,21 @@ def _pairs(
     return tuple(found.items())
 
 
-def _depends_on(node: Node | None) -> tuple[Dependency, ...]:
+def _depends_on(node: Node | None, services: Collection[str]) -> tuple[Dependency, ...]:
     if node is None:
         return ()
-    if not isinstance(node.value, dict):
-        return tuple(Dependency(item.text()) for item in node.sequence())
-    return tuple(_dependency(name, value) for name, value in node.value.items())
+    if isinstance(node.value, dict):
+        named = list(node.value.items())
+    else:
+        named = [(item.text(), item) for item in node.sequence()]
+    for name, item in named:
+        if name not in services:
+            hint = f"there are: {', '.join(sorted(services))}"
+            raise item.error(f"no service is called {name!r}", hint=hint)
+    return tuple(
+        _dependency(name, item) if isinstance(node.value, dict) else Dependency(name)
+        for name, item in named
+    )
 
 
 def _dependency(name: str, node: Node) -> Dependency:

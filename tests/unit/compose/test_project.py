@@ -114,7 +114,10 @@ volumes: {data: {}}
         ("services: {web: {image: x, ports: ['80:x']}}", r"services.web.ports\[0\]: port '80:x'"),
         ("services: {web: {image: x, volumes: ['data:/d']}}", "no volume is called 'data'"),
         ("services: {web: {image: x, networks: [back]}}", "no network is called 'back'"),
-        ("services: {web: {image: x, depends_on: [db]}}", "no service is called 'db'"),
+        (
+            "services: {web: {image: x, depends_on: [db]}}",
+            r"compose.yaml:1:\d+: services.web.depends_on\[0\]: no service is called 'db'",
+        ),
         ("services: {web: {image: x, depends_on: {web: {condition: nice}}}}", "'nice' is none of"),
         ("services: {a: {image: x, depends_on: [a]}}", "circle: a -> a"),
         ("services: {web: {image: '${X:?say which}'}}", "services.web.image: required variable X"),
