@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _USAGE = (
     "usage: containerd-shim-wasmimg-v1 -namespace NS -id ID [-address SOCKET] [-bundle DIR]"
     " [-debug] start|delete\n       containerd-shim-wasmimg-v1 -info | -v\n"
-    "This is a runtime for containerd and Docker: `wasmimg install` registers it with them.\n"
+    "This is a runtime for containerd; `wasmimg run` starts it by itself.\n"
 )
 
 
