@@ -85,7 +85,7 @@ class Builder:
         """Compile, unless the last build was of the same inputs and is all there."""
         cache = BuildCache(self._cache, source.project.root, source.project.binary.name)
         inputs = Inputs(plan, source, self._environ)
-        with _locked(cache.folder):
+        with _locked(cache.folder, self._say):
             last = None if source.fresh else cache.last()
             if last is not None:
                 now = inputs.fingerprint(Path(path) for path in last.extra)
@@ -159,9 +159,13 @@ class Builder:
 
 
 @contextmanager
-def _locked(folder: Path) -> Generator[None]:
+def _locked(folder: Path, say: Callable[[str], None]) -> Generator[None]:
     """Let one build at a time work on a binary."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build of the same program")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

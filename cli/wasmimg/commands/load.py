@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from wasmimg_images.archive import load, oci
+from wasmimg_images.errors import InvalidInput
 from wasmimg_images.home import Home
 from wasmimg_images.layout import Store
 
@@ -24,6 +25,8 @@ from wasmimg_images.layout import Store
 def command(path: str) -> None:
     """Read images from an OCI or a Docker archive, compressed or not, and keep their names."""
     store = Store(Home.from_environ(os.environ).store)
+    if path == "-" and sys.stdin.isatty():
+        raise InvalidInput("an archive is not typed in", hint="redirect one, or use -i FILE")
     if path == "-":
         with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
             found = load.load(stream, store)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ HELLO = bytes.fromhex(
     "0061736d 01000000 0104 01600000 0302 0100 0503 010001"
     "0713 02 06 6d656d6f7279 0200 06 5f7374617274 0000 0a04 0102000b",
 )
+FORK = multiprocessing.get_context("fork")
 PROJECT = """
 ports: [8080]
 env: {PORT: 8080}
@@ -365,3 +368,38 @@ def test_the_record_is_readable(store: Store, crate: Path) -> None:
     found = json.loads(record.read_bytes())
     assert found["toolchain"] == "host"
     assert [Path(path).name for path in found["extra"]] == ["shared file.txt"]
+
+
+def _build(store: Store, crate: Path, pipe: int) -> None:
+    class Endless(FakeCargo):
+        def __call__(self, command: Command, on_line: Callable[[str], None]) -> int:
+            del command, on_line
+            os.write(pipe, b"x")
+            signal.pause()
+            raise AssertionError
+
+    compiling(store, crate, Endless(), []).build(Request(crate))
+
+
+def test_builds_of_one_program_wait_for_each_other(store: Store, crate: Path) -> None:
+    end, start = os.pipe()
+    other = FORK.Process(target=_build, args=(Store(store.root), crate, start))
+    other.start()
+    assert os.read(end, 1) == b"x"
+
+    class Said(list[str]):
+        """Kills the other build as soon as this one says that it waits."""
+
+        def append(self, line: str, /) -> None:
+            super().append(line)
+            if line.startswith("waiting"):
+                other.kill()
+
+    said = Said()
+    cargo = FakeCargo()
+    compiling(store, crate, cargo, said).build(Request(crate))
+    assert said[0] == "waiting for another build of the same program"
+    assert len(cargo.commands) == 2
+    other.join()
+    os.close(end)
+    os.close(start)
