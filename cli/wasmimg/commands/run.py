@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -56,7 +57,7 @@ def command(detach: bool, image: str, args: tuple[str, ...], **options: object) 
     asked = Asked(options)
     spec = spec_of(asked, image, args, Path.cwd(), os.environ)
     _warn_about_runtime(spec.runtime)
-    _provide(home, spec.image, spec.platform)
+    provide(home, spec.image, spec.platform)
     record = lifecycle.create(home, spec)
     try:
         if detach:
@@ -79,8 +80,6 @@ def _in_foreground(home: Home, record: Record, *, interactive: bool) -> int:
 
 def _remove_unstarted(home: Home, record: Record) -> None:
     """Leave nothing of a container that never ran."""
-    import contextlib
-
     from wasmimg_compose import lifecycle
     from wasmimg_images.errors import NotFound
 
@@ -97,25 +96,3 @@ def _warn_about_runtime(name: str | None) -> None:
         from wasmimg.console import warning
 
         warning(text)
-
-
-def _provide(home: Home, image: str, platform: str | None) -> None:
-    """Pull an image that the store has not."""
-    from wasmimg_images.errors import NotFound, RegistryError
-    from wasmimg_images.layout import Store
-    from wasmimg_images.reference import Reference
-    from wasmimg_images.spec import Platform
-
-    store, reference = Store(home.store), Reference.parse(image)
-    try:
-        store.resolve(reference)
-    except NotFound:
-        from wasmimg_images.registry.client import Client
-
-        click.echo(f"{reference.familiar()} is not here, pulling it", err=True)
-        platforms = [Platform.parse(platform)] if platform else None
-        try:
-            Client.from_environ(os.environ, cache=home.cache).pull(store, reference, platforms)
-        except (NotFound, RegistryError) as error:
-            error.hint = error.hint or "is the name right? `wasmimg images` lists what is here"
-            raise
