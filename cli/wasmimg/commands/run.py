@@ -50,6 +50,7 @@ def command(detach: bool, image: str, args: tuple[str, ...], **options: object) 
 
     The image is pulled when it is not in the local store.
     """
+    from wasmimg.local_image import provide
     from wasmimg_compose import creation, lifecycle
 
     creation.require_root()
