@@ -27,9 +27,24 @@ class HostEffects:
     """Carries plans out on this machine."""
 
     def execute(self, plan: Iterable[Operation]) -> None:
-        """Do the operations in order; HostError at the first that fails."""
-        for _, group in itertools.groupby(plan, key=_batch):
-            _execute(list(group))
+        """Do the operations in order; HostError at the first that fails.
+
+        A transaction of nft is waited for at the end only: it names interfaces and needs none, and
+        most of its time is the kernel's waiting for other processors.
+        """
+        begun: list[command.Running] = []
+        try:
+            for _, group in itertools.groupby(plan, key=_batch):
+                operations = list(group)
+                match operations[0]:
+                    case Nft() as transaction:
+                        begun.append(command.begin(("nft", "-f", "-"), transaction.script))
+                    case _:
+                        _execute(operations)
+        finally:
+            ended = [running.wait() for running in begun]
+        for finished in ended:
+            _report("nft", finished)
 
 
 def _batch(operation: Operation) -> object:
@@ -42,20 +57,15 @@ def _batch(operation: Operation) -> object:
 
 
 def _execute(group: Sequence[Operation]) -> None:
-    for operation in group:
-        match operation:
-            case MakeNamespace():
-                kernel.make_network_namespace(operation.path)
-            case DropNamespace():
-                kernel.drop_network_namespace(operation.path)
-            case Sysctl():
-                _set(operation)
-            case Nft():
-                _report("nft", command.run(("nft", "-f", "-"), operation.script))
-            case Ip():
-                commands = [each for each in group if isinstance(each, Ip)]
-                _ip(commands)
-                return
+    match group[0]:
+        case MakeNamespace(path):
+            kernel.make_network_namespace(path)
+        case DropNamespace(path):
+            kernel.drop_network_namespace(path)
+        case Sysctl() as setting:
+            _set(setting)
+        case _:
+            _ip([each for each in group if isinstance(each, Ip)])
 
 
 def _ip(commands: Sequence[Ip]) -> None:
