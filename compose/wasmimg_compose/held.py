@@ -7,6 +7,7 @@ name the guest asks for waits in a queue instead of being refused.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -58,6 +59,8 @@ class Watch(NamedTuple):
         raw, handles, _, _ = socket.recv_fds(door, LONGEST, MOST)
         if not raw:
             return None
+        for handle in handles:  # recvmsg(2) leaves them open to every program we start
+            os.set_inheritable(handle, False)
         sockets = tuple(socket.socket(fileno=handle) for handle in handles)
         fields = Fields.parse(raw, "supervisor")
         count = fields.integer("ports")

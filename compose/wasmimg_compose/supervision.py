@@ -93,8 +93,11 @@ def hand_over(home: Home, started: Started) -> None:
             connection = ensure(home, started.record.spec.project)
             with connection, contextlib.suppress(ConnectionError):
                 watch.send(connection)
-                if connection.recv(1) == READY:
-                    return
+                try:
+                    if connection.recv(1) == READY:
+                        return
+                except TimeoutError:
+                    return  # it is busy: what we sent waits for it
             if _has_ended(home, started.record):
                 return
         raise HostError(f"the supervisor of {started.record.spec.project} does not answer")

@@ -58,6 +58,7 @@ def test_sockets_are_handed_on() -> None:
         assert received.container == "abc"
         assert [each.getsockname() for each in received.held.ports] == [kept.socket.getsockname()]
         assert len(received.held.names) == 1
+        assert not received.held.ports[0].get_inheritable()
         received.held.close()
         ours.close()
         assert Watch.receive(theirs) is None
