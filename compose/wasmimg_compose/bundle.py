@@ -82,7 +82,8 @@ class Placement(NamedTuple):
     """What was found out and made for one container on this host.
 
     `network` is the path of its network namespace, "" for one of its own, None for the host's.
-    `open_files` is the hard limit this process may pass on.
+    `open_files` is the hard limit this process may pass on, `counts_swap` whether the kernel can
+    limit swap.
     """
 
     rootfs: str
@@ -95,6 +96,7 @@ class Placement(NamedTuple):
     seccomp: object
     open_files: int
     is_wasm: bool
+    counts_swap: bool = False
 
 
 def arguments(image: ImageConfig, spec: ContainerSpec) -> list[str]:
@@ -221,21 +223,23 @@ def _linux(spec: ContainerSpec, placement: Placement) -> dict[str, object]:
     return {
         "namespaces": namespaces,
         "cgroupsPath": placement.cgroup,
-        "resources": _resources(spec.limits),
+        "resources": _resources(spec.limits, placement),
         "maskedPaths": list(MASKED_PATHS),
         "readonlyPaths": list(READONLY_PATHS),
         "seccomp": placement.seccomp,
     }
 
 
-def _resources(limits: Limits) -> dict[str, object]:
+def _resources(limits: Limits, placement: Placement) -> dict[str, object]:
     devices: list[object] = [{"allow": False, "access": "rwm"}]
     for major, minor in DEVICES:
         rule: dict[str, object] = {"allow": True, "type": "c", "access": "rwm", "major": major}
         devices.append(rule if minor < 0 else {**rule, "minor": minor})
     found: dict[str, object] = {"devices": devices}
     if limits.memory is not None:
-        found["memory"] = {"limit": limits.memory}
+        # As Docker: as much swap as memory, so that the limit is one even where there is swap.
+        swap = {"swap": 2 * limits.memory} if placement.counts_swap else {}
+        found["memory"] = {"limit": limits.memory, **swap}
     if limits.cpus is not None:
         found["cpu"] = {"quota": int(limits.cpus * CPU_PERIOD), "period": CPU_PERIOD}
     if limits.pids is not None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: As containerd's service file sets for its containers; never more than we have ourselves.
 OPEN_FILES: Final = 1 << 20
+#: What is there where the kernel counts swap: control groups v1 with its option, or v2.
+SWAP_FILES: Final = ("memory/memory.memsw.limit_in_bytes", "cgroup.controllers")
 
 
 class Stdio(NamedTuple):
@@ -166,6 +168,7 @@ def write_bundle(home: Home, record: Record, image: Image, rootfs: Rootfs) -> No
         seccomp=document(default_profile(bundle.CAPABILITIES)),
         open_files=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], OPEN_FILES),
         is_wasm=is_wasm,
+        counts_swap=any(os.path.exists(f"/sys/fs/cgroup/{name}") for name in SWAP_FILES),
     )
     config = bundle.config(image.config, spec, placement)
     (places.bundle / "config.json").write_text(json.dumps(config))

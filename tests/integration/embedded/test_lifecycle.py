@@ -36,7 +36,8 @@ def test_a_wasm_container_runs_to_its_end(machine: Machine) -> None:
 def test_a_linux_container_has_its_options(machine: Machine) -> None:
     record = machine.shell(
         "echo $GREETING $NAME; pwd; hostname; id -u; cat /sys/fs/cgroup/pids/pids.max;"
-        " cat /sys/fs/cgroup/memory/memory.limit_in_bytes; touch /x || echo read-only",
+        " cat /sys/fs/cgroup/memory/memory.limit_in_bytes;"
+        " cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes; touch /x || echo read-only",
         env=(("NAME", "you"),),
         workdir="/work/deep",
         hostname="box",
@@ -44,13 +45,14 @@ def test_a_linux_container_has_its_options(machine: Machine) -> None:
         limits=Limits(memory=64 << 20, pids=50),
         read_only=False,
     )
-    assert machine.output(record).splitlines()[:6] == [
+    assert machine.output(record).splitlines()[:7] == [
         "hi you",
         "/work/deep",
         "box",
         "1000",
         "50",
         str(64 << 20),
+        str(128 << 20),
     ]
 
 
