@@ -43,10 +43,10 @@ class EmbeddedImages:
         """Fetch from the registry that the reference names."""
         from wasmimg_images.registry.client import Client
 
-        client = Client.from_environ(os.environ, cache=self._home.cache)
         platforms = [Platform.parse(platform)] if platform else None
         try:
-            found = client.pull(self._store, Reference.parse(reference), platforms)
+            with Client.from_environ(os.environ, cache=self._home.cache) as client:
+                found = client.pull(self._store, Reference.parse(reference), platforms)
         except RegistryError as error:
             raise RegistryError(
                 f"image {reference}: {error.message}",
