@@ -36,11 +36,8 @@ def require_root() -> None:
 def create(home: Home, spec: ContainerSpec) -> Record:
     """Check a spec, unpack its image's layers, and write the record."""
     require_root()
-    if spec.name is not None and not NAME.fullmatch(spec.name):
-        raise InvalidInput(
-            f"{spec.name!r} is no name for a container",
-            hint="letters, digits, _ . and -, at least two, a letter or digit first",
-        )
+    if spec.name is not None:
+        check_name(spec.name)
     for port in spec.ports:
         if ":" in port.host_ip:
             raise InvalidInput(f"port {port.host_port}: {port.host_ip} is no IPv4 address")
@@ -87,6 +84,15 @@ def _write(records: Records, record: Record) -> Record:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def check_name(name: str) -> None:
+    """Refuse what can't be a container's name; InvalidInput."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} is no name for a container",
+            hint="letters, digits, _ . and -, at least two, a letter or digit first",
+        )
 
 
 def signal_number(name: str) -> int:

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from wasmimg_compose import dotenv
+from wasmimg_compose import dotenv, runtimes
 from wasmimg_compose.container import (
     HOST,
     NONE,
@@ -21,10 +21,12 @@ from wasmimg_compose.container import (
     RestartName,
     RestartPolicy,
 )
+from wasmimg_compose.creation import check_name, signal_number
 from wasmimg_compose.model import Build, Condition, Dependency, PullPolicy, Service
 from wasmimg_compose.quantities import seconds, size
 from wasmimg_compose.service_storage import mounts_of, ports_of
 from wasmimg_images.errors import InvalidInput
+from wasmimg_images.spec import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -102,10 +104,10 @@ def _spec(name: str, fields: Mapping[str, Node], around: Surroundings, image: st
 
     return ContainerSpec(
         image=image,
-        name=text("container_name"),
+        name=_checked(fields.get("container_name"), check_name),
         project=around.project,
-        platform=text("platform"),
-        runtime=text("runtime"),
+        platform=_checked(fields.get("platform"), Platform.parse),
+        runtime=_checked(fields.get("runtime"), runtimes.choose),
         entrypoint=_words(fields.get("entrypoint")),
         command=_words(fields.get("command")),
         env=_environment(fields, around),
@@ -122,7 +124,7 @@ def _spec(name: str, fields: Mapping[str, Node], around: Surroundings, image: st
         limits=_limits(fields),
         restart=_restart(fields.get("restart")),
         healthcheck=_healthcheck(fields.get("healthcheck")),
-        stop_signal=text("stop_signal"),
+        stop_signal=_checked(fields.get("stop_signal"), signal_number),
         stop_grace=read(fields["stop_grace_period"], seconds)
         if "stop_grace_period" in fields
         else STOP_GRACE,
@@ -280,6 +282,14 @@ def _limits(fields: Mapping[str, Node]) -> Limits:
             cpus = limits["cpus"].number() if "cpus" in limits else cpus
             pids = limits["pids"].integer() if "pids" in limits else pids
     return Limits(memory, cpus, pids)
+
+
+def _checked(node: Node | None, check: Callable[[str], object]) -> str | None:
+    """Read a text that is used as it stands, but refused here, where its place is known."""
+    if node is None:
+        return None
+    read(node, check)
+    return node.text()
 
 
 def _scale(fields: Mapping[str, Node]) -> int:

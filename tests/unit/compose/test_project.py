@@ -121,7 +121,7 @@ volumes: {data: {}}
         ("services: {web: {image: x, depends_on: {web: {condition: nice}}}}", "'nice' is none of"),
         ("services: {a: {image: x, depends_on: [a]}}", "circle: a -> a"),
         ("services: {web: {image: '${X:?say which}'}}", "services.web.image: required variable X"),
-        ("services: {web: {image: x, container_name: a, scale: 2}}", "can't be scaled"),
+        ("services: {web: {image: x, container_name: ab, scale: 2}}", "can't be scaled"),
         ("services: {web: {image: x, restart: maybe}}", "'maybe' is none of"),
         ("services: {web: {image: x, healthcheck: {test: [curl]}}}", "must be CMD"),
         ("services: {}", "no services"),
