@@ -72,16 +72,20 @@ class LayerWriter:
         self._blob = store.writer()
         self._hasher = hasher("sha256")
         self._size = 0
+        self._closed = False
         self.tar = TarWriter(self, mtime=mtime)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         self._blob.__exit__()
 
     def write(self, data: bytes, /) -> None:
         """Take a part of the tar stream; for `tar` only."""
+        if self._closed:  # tarfile's destructor, after a full disk, writes what it holds
+            return
         self._hasher.update(data)
         self._size += len(data)
         packed = self._compressor.compress(data)
