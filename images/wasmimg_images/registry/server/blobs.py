@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -131,7 +132,12 @@ class Blobs:
                 raise self._out_of_order(upload)
             if request.length is not None and request.length != last - first + 1:
                 raise Problem("SIZE_INVALID", "Content-Range and Content-Length differ")
-        upload.append(request.body)
+        try:
+            upload.append(request.body)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                self._storage.cancel(upload)  # nobody could go on with it, and it takes the space
+            raise
 
     def _out_of_order(self, upload: Upload) -> Problem:
         headers = self._progress(upload, 416).headers
