@@ -120,12 +120,14 @@ class Store:
     # -- names
 
     def images(self) -> list[tuple[Reference, Descriptor]]:
-        """List names and what they stand for, sorted by name."""
-        found = [
-            (Reference.parse(name), descriptor)
-            for descriptor in self._entries()
-            if (name := descriptor.annotations.get(ANNOTATION_REF_NAME))
-        ]
+        """List names and what they stand for, sorted by name.
+
+        Other tools may add to a layout: what has no name, or one that is no reference, is left out.
+        """
+        found: list[tuple[Reference, Descriptor]] = []
+        for descriptor in self._entries():
+            with contextlib.suppress(InvalidInput):
+                found.append((Reference.parse(_name(descriptor) or ""), descriptor))
         return sorted(found, key=lambda pair: str(pair[0]))
 
     def resolve(self, reference: Reference) -> Descriptor:

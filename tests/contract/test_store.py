@@ -78,6 +78,21 @@ def test_names_are_taken_over_listed_and_forgotten(store: Store) -> None:
         store.untag(DEMO)
 
 
+def test_what_other_tools_added_does_no_harm(store: Store) -> None:
+    store.tag(DEMO, image(store, b"1"))
+    index = store.root / "index.json"
+    document = json.loads(index.read_bytes())
+    (entry,) = document["manifests"]
+    for name in ("NOT a name", None):
+        notes = {"org.opencontainers.image.ref.name": name} if name else {}
+        document["manifests"].append({**entry, "annotations": notes})
+    index.write_text(json.dumps(document))
+    assert [name for name, _ in store.images()] == [DEMO]
+    store.untag(DEMO)
+    assert store.gc().blobs == 0  # the others' entries still lead to them
+    assert len(json.loads(index.read_bytes())["manifests"]) == 2
+
+
 def test_a_name_needs_its_image(store: Store) -> None:
     with pytest.raises(NotFound):
         store.tag(DEMO, Descriptor(OCI_MANIFEST, Digest.of(b"?"), 1))
