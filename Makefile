@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+# Where this is set every start compiles every module anew, which takes longer than all the rest.
+unexport PYTHONDONTWRITEBYTECODE
 WHEEL_VENV := build/wheel-venv
 
 help: ## List the commands
