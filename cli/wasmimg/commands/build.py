@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 
 @click.command("build", short_help="Build an image from a Rust project or a .wasm file.")
@@ -59,6 +58,7 @@ def command(
     The image's reference by digest is printed on standard output, everything else on standard
     error. wasmimg.yaml beside the project is optional.
     """
+    from wasmimg.build_report import describe, report
     from wasmimg.export import Export, write_exports
 
     home = Home.from_environ(os.environ)
@@ -96,17 +96,6 @@ def command(
     report(built, as_json=as_json)
 
 
-def describe(builder: Builder, request: Request, exports: Sequence[object], *, push: bool) -> None:
-    """Print the plan, one operation a line."""
-    plan = builder.plan(request)
-    for operation in plan.operations():
-        print(operation.describe())
-    for export in exports:
-        print(f"write {export}")
-    for tag in plan.tags if push else ():
-        print(f"push {tag.reference.familiar()}")
-
-
 def push_all(store: Store, home: Home, built: Built, *, quiet: bool) -> None:
     """Push the image under all its names."""
     from wasmimg.transfer import TransferLines
@@ -116,22 +105,3 @@ def push_all(store: Store, home: Home, built: Built, *, quiet: bool) -> None:
     for reference in built.references:
         with contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines:
             client.push(store, reference, built.descriptor, lines)
-
-
-def report(built: Built, *, as_json: bool) -> None:
-    """Print the outcome."""
-    reference = built.references[0].with_digest(built.descriptor.digest)
-    if not as_json:
-        print(reference.familiar())
-        return
-    document = {
-        "reference": reference.familiar(),
-        "digest": str(built.descriptor.digest),
-        "mediaType": built.descriptor.media_type,
-        "tags": [tag.familiar() for tag in built.references],
-        "toolchain": built.toolchain,
-        "cached": built.cached,
-        "moduleSize": built.module_size,
-        "layerSize": built.layer_size,
-    }
-    print(json.dumps(document, indent=2))
