@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 import click
 
@@ -16,9 +16,6 @@ from wasmimg_builder.toolchains.choice import NAMES
 from wasmimg_images.home import Home
 from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("build", short_help="Build an image from a Rust project or a .wasm file.")
