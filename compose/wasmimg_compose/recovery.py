@@ -35,6 +35,9 @@ def recover(home: Home) -> None:
     Networks.of(home).prune(lambda container: records.folder(container).exists())
     for project in needed:
         supervision.ensure(home, project).close()
+    for folder in (home.run / "projects").glob("*"):
+        if folder.name not in needed:
+            supervision.Door(folder).sweep()
 
 
 def needs_supervisor(record: Record) -> bool:

@@ -73,7 +73,33 @@ class Door(NamedTuple):
         except BlockingIOError:
             os.close(handle)
             return None
+        if not self._is_lock(handle):  # its holder has just cleared it away
+            os.close(handle)
+            return None
         return handle
+
+    def _is_lock(self, handle: int) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(handle), (self.folder / "lock").stat())
+        return False
+
+    def clear(self) -> None:
+        """Remove the folder, but for a log that says something; the caller holds the lock."""
+        (self.folder / "door").unlink(missing_ok=True)
+        log = self.folder / "log"
+        with contextlib.suppress(FileNotFoundError):
+            if not log.stat().st_size:
+                log.unlink()
+        (self.folder / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def sweep(self) -> None:
+        """Clear away what a supervisor that was killed has left, unless one lives."""
+        handle = self.lock()
+        if handle is not None:
+            self.clear()
+            os.close(handle)
 
     @contextlib.contextmanager
     def _short_path(self) -> Generator[str]:

@@ -82,12 +82,7 @@ class Supervisor:
         (self._door.folder / "door").unlink(missing_ok=True)
         self._listener.close()
         teardown.release_zygote(self._home)
-        log = self._door.folder / "log"
-        with contextlib.suppress(OSError):
-            if not log.stat().st_size:
-                log.unlink()
-            (self._door.folder / "lock").unlink()
-            self._door.folder.rmdir()
+        self._door.clear()
 
     # -- what is told at the door
 
