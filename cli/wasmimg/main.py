@@ -85,7 +85,7 @@ def report(error: BaseException) -> int:
         if isinstance(error, PermissionError) and os.geteuid() != 0:
             hint = "sudo, or let WASMIMG_HOME, WASMIMG_RUN and WASMIMG_CACHE name folders of yours"
             print(f"  hint: {hint}", file=sys.stderr)
-        return 7
+        return 4 if isinstance(error, FileNotFoundError) else 7
     raise error
 
 
