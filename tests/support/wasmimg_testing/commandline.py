@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,7 +160,7 @@ class CommandLine:
 
 
 @contextlib.contextmanager
-def command_line(folder: Path, *, data: Path | None = None, cache: Path) -> Iterator[CommandLine]:
+def command_line(folder: Path, *, data: Path | None = None, cache: Path) -> Generator[CommandLine]:
     """Make a command line; whatever a test leaves in it is taken away."""
     run = Path(tempfile.mkdtemp(prefix="wasmimg-", dir="/run"))
     subprocess.run(["ip", "netns", "add", run.name], check=True)
