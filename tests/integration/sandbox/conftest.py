@@ -15,14 +15,19 @@ def children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
+def mounts_below(folder: Path) -> list[str]:
+    """List this test's mounts; other tests' containers may come and go meanwhile."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(folder) in line]
+
+
 @pytest.fixture
 def boxes(tmp_path: Path) -> Iterator[Boxes]:
-    mounts = Path("/proc/self/mountinfo").read_text()
     descriptors, processes = os.listdir("/proc/self/fd"), children()
     made = Boxes(tmp_path)
     yield made
     made.close()
     assert not list(cgroup_folders(made.cgroup))
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert mounts_below(tmp_path) == []
     assert children() == processes
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)
