@@ -229,6 +229,9 @@ def remove(home: Home, name: str, *, force: bool = False, volumes: bool = False)
         record = records.load(record.id)
         if record.state == "running":
             raise RunError(f"container {record.name} was started again meanwhile")
+        if record.state == "starting":  # a child of its killed starter held the lock till now
+            record = teardown.undo_start(home, record)
+            teardown.release_zygote(home)
         teardown.discard(home, record, volumes=volumes or record.spec.auto_remove)
     _settle(home, record.spec.project)
 
