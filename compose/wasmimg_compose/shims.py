@@ -66,8 +66,11 @@ class Shims(NamedTuple):
             raise RunError(f"shim delete: {_last_line(finished.output)}")
 
     def _begin(self, container: str, bundle: Path, verb: str) -> command.Running:
+        # A verb that outlives its killed caller would bring up a shim after the clean-up.
         return command.begin(
             (
+                "setpriv",
+                "--pdeathsig=KILL",
                 "env",
                 f"--chdir={bundle}",
                 str(self._launcher),
