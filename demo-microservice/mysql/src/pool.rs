@@ -48,7 +48,8 @@ pub struct Limits {
     pub wait: Duration,
     /// For one request.
     pub request: Duration,
-    /// Connections idle for longer are looked at before they are used again.
+    /// Connections idle for longer are looked at before something is read over them, which can be
+    /// tried again; before anything else they always are.
     pub check_after: Duration,
     /// Connections over `min` are closed once they have been idle for longer.
     pub idle: Duration,
@@ -96,11 +97,16 @@ impl<C: Connector> Pool<C> {
         &self.0.options
     }
 
-    /// Waits for a connection.
+    /// Waits for a connection; one that was used before is looked at first.
     ///
     /// # Errors
     /// Those of opening one, [`Error::Timeout`] and [`Error::PoolClosed`].
     pub async fn get(&self) -> Result<Pooled<C>> {
+        self.get_checked(Duration::ZERO).await
+    }
+
+    /// Waits for a connection; one that has been idle for `check_after` is looked at first.
+    async fn get_checked(&self, check_after: Duration) -> Result<Pooled<C>> {
         let limits = &self.0.limits;
         let place = self.queue().take()?;
         let grant = match place {
@@ -119,7 +125,7 @@ impl<C: Connector> Pool<C> {
                 since,
                 suspect,
             } = idle;
-            let check = suspect || since.elapsed() >= limits.check_after;
+            let check = suspect || since.elapsed() >= check_after;
             // A runtime sees what has come on a socket when it next turns to the system, which a
             // timer makes it do.
             let pause = self.0.connector.sleep(Duration::ZERO);
@@ -157,7 +163,7 @@ impl<C: Connector> Pool<C> {
         F: FnMut(Row<'_>) -> Result<()> + Send,
     {
         let mut rows = 0_u64;
-        let mut pooled = self.get().await?;
+        let mut pooled = self.get_checked(self.0.limits.check_after).await?;
         let mut counted = |row: Row<'_>| {
             rows += 1;
             each(row)

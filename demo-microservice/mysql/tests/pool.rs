@@ -4,7 +4,7 @@ mod fake;
 
 use fake::{END, Fake, Reply, Stream, numbers, ok, ok_with, once, prepared, run};
 use mysql_wire::{Error, Pool};
-use std::{io, pin::pin};
+use std::{io, pin::pin, time::Duration};
 
 const IN_TRANSACTION: u8 = 3;
 
@@ -48,6 +48,17 @@ fn a_connection_that_ended_while_idle_is_replaced() {
     let fake = Fake::default();
     let (pool, first) = (fake.pool(1), fake.accept([done()]));
     query(&pool).unwrap();
+    first.0.lock().unwrap().end();
+    fake.accept([done()]);
+    query(&pool).unwrap();
+}
+
+#[test]
+fn before_writing_a_connection_is_looked_at_however_fresh_it_is() {
+    let fake = Fake::default();
+    let pool = fake.pool_checking(1, Duration::from_secs(3600));
+    let first = fake.accept(answers(1));
+    assert_eq!(read(&pool).unwrap(), [1]);
     first.0.lock().unwrap().end();
     fake.accept([done()]);
     query(&pool).unwrap();

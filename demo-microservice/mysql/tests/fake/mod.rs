@@ -174,12 +174,16 @@ impl Fake {
         )))
     }
 
+    /// A pool that looks at every idle connection, as if it had been idle for long.
     pub fn pool(&self, max: usize) -> Pool<Self> {
-        // Every idle connection is looked at, as if it had been idle for long.
+        self.pool_checking(max, Duration::ZERO)
+    }
+
+    pub fn pool_checking(&self, max: usize, check_after: Duration) -> Pool<Self> {
         let limits = Limits {
             max,
             min: 1,
-            check_after: Duration::ZERO,
+            check_after,
             ..Limits::default()
         };
         Pool::new(options(), limits, self.clone())
