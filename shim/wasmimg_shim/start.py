@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: An answer takes milliseconds; seconds when the zygote has to be started on a loaded machine.
 _ANSWER_SECONDS = 30.0
-_TRIES = 3
+_TRIES = 4
 _PORTION = 65536
 _STDIN_MAX = 1 << 20
 #: What the zygote keeps of the environment of whoever happened to start it.
@@ -87,12 +87,13 @@ def _stdin() -> bytes:
 
 
 def _ask(folder: str, engine: str, request: bytes) -> bytes:
-    for _ in range(_TRIES):
+    for left in reversed(range(_TRIES)):
         try:
             sock = zygote_socket.dial(folder, _ANSWER_SECONDS)
             return zygote_socket.ask(sock, zygote_socket.START + request)
         except zygote_socket.ZygoteGone:
-            _start_zygote(folder, engine)
+            if left:  # another one would clear the log that tells why
+                _start_zygote(folder, engine)
     raise StartFailed(f"the zygote ends as soon as it is started: {_last_line(f'{folder}/log')}")
 
 
