@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wasmimg_shim.shim_socket import ShimAddress
 
 #: How long a shim lives that nobody is connected to and that never had a container, or has none.
-LONELY_SECONDS = 60.0
+LONELY_SECONDS = 10.0
 #: <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -60,10 +60,8 @@ def _answer_and_serve(
 ) -> int:
     with suppress(OSError):
         _write_address(address.uri)
-    try:
-        os.write(answer_fd, zygote_socket.OK + address.uri.encode())
-    except (BrokenPipeError, ConnectionResetError):
-        if address.listener is not None:  # the caller was killed: nobody will come
+    if not _told(address, answer_fd):
+        if address.listener is not None:  # nobody will come
             os.unlink(address.path)
         return 0
     os.close(answer_fd)
@@ -74,6 +72,17 @@ def _answer_and_serve(
         os.setsid()
     ShimProcess(request, address.path, address.listener, engine).run()
     return 0
+
+
+def _told(address: ShimAddress, answer_fd: int) -> bool:
+    """Answer the caller; False if it was killed, and perhaps cleaned up after, in the meantime."""
+    if os.stat(".").st_nlink == 0:
+        return False
+    try:
+        os.write(answer_fd, zygote_socket.OK + address.uri.encode())
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
 
 
 def _claim(request: StartRequest) -> ShimAddress:

@@ -49,7 +49,7 @@ class TaskService:
         self._maker = maker
         self._events = events
         self._tasks: dict[str, Task] = {}
-        self._making: set[str] = set()
+        self._making: dict[str, Event] = {}
         self._methods = {
             "Create": _method(messages.CreateTaskRequest, self._create),
             "Start": _method(messages.ProcessRequest, self._start),
@@ -97,12 +97,13 @@ class TaskService:
             raise AlreadyExists(f"container {request.id} already exists")
         if request.checkpoint:
             raise Unimplemented("checkpoints are not supported")
-        self._making.add(request.id)
+        made = self._making[request.id] = Event(self._loop)
         try:
             task = await self._maker.make(request)
             self._tasks[request.id] = task
         finally:
-            self._making.discard(request.id)
+            del self._making[request.id]
+            made.set()
         io = messages.TaskIO(request.stdin, request.stdout, request.stderr, request.terminal)
         pid = task.init.pid
         self._events.publish(
@@ -160,6 +161,9 @@ class TaskService:
         return messages.Empty()
 
     async def _delete(self, request: messages.ProcessRequest) -> messages.DeleteResponse:
+        making = self._making.get(request.id)
+        if making is not None:  # who asked for it was killed, and somebody cleans up
+            await making.wait()
         task = self._task(request.id)
         process = task.process(request.exec_id)
         after(process.status, Step.DELETE, task.label(process))

@@ -41,7 +41,7 @@ HELLO = r"""
     (call $say (i32.const 2) (i32.const 48) (i32.const 8))
     (call $exit (i32.const 42))))
 """
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 def until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
