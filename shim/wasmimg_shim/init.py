@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from wasmimg_shim.linux.caps import CapabilitySets
+    from wasmimg_shim.linux.cgroup import Cgroup
     from wasmimg_shim.linux.mounts import Operation
     from wasmimg_shim.sandbox import Program
     from wasmimg_shim.seccomp import Filter
     from wasmimg_shim.spec import Process
 
-#: what the parent writes once init is in its cgroup, and at Start
-PLACED, START = b"p", b"s"
+#: what the parent writes at Start
+START = b"s"
 #: exit status of an init that failed before its program ran, or whose program raised
 LOST = 255
 HIGHEST_FD = 0xFFFFFFFF
@@ -66,6 +67,7 @@ class Sandbox(NamedTuple):
     rlimits: tuple[tuple[str, int, int], ...]
     capabilities: CapabilitySets
     seccomp: Filter | None
+    cgroup: Cgroup
 
 
 class Ends(NamedTuple):
@@ -124,8 +126,7 @@ def _close(sandbox: Sandbox, program: Program, ends: Ends, stage: _Stage) -> Non
 
     # From here on memory and processes are the container's.
     stage.name = "cgroup"
-    if os.read(ends.control, 1) != PLACED:
-        raise HostError("the shim has died while it made a container")
+    sandbox.cgroup.enter()
     _set_oom_score(sandbox.process.oom_score_adj)
 
     stage.name = "namespaces"
