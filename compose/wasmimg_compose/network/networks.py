@@ -90,6 +90,10 @@ class Networks(NamedTuple):
         found = [self._find(name) for name in names]
         return [network for network in found if network is not None]
 
+    def bridge(self, name: str) -> str:
+        """Name a network's bridge, and with it its firewall table, whether there is one or not."""
+        return f"wi{_digest(str(self.root), name)}"
+
     def get(self, name: str) -> Network:
         """Look a network up; NotFound."""
         network = self._find(name)
@@ -181,7 +185,9 @@ class Networks(NamedTuple):
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        # Programs that we run have it too: if we are killed, who cleans up waits for their end.
+        os.set_inheritable(handle, True)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -206,7 +212,7 @@ class Networks(NamedTuple):
     def _placed(self, asked: Network) -> Network:
         if not NAME.fullmatch(asked.name):
             raise InvalidInput(f"{asked.name!r} is no name for a network")
-        bridge = f"wi{_digest(str(self.root), asked.name)}"
+        bridge = self.bridge(asked.name)
         taken = [ipaddress.IPv4Network(network.subnet) for network in self.all()]
         taken += pool.routed(Path("/proc/net/route").read_text())
         chosen = pool.check(asked.subnet, taken) if asked.subnet else pool.choose(bridge, taken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,15 +21,17 @@ from wasmimg_testing.embedded import Machine, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 FOREVER = "echo ready; trap 'exit 3' TERM; while :; do sleep 0.1; done"
 
 
-def wasmimg(machine: Machine, *arguments: str) -> subprocess.Popen[bytes]:
+def wasmimg(machine: Machine, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
     """Start the command line on the test's home."""
     environment = {
         **os.environ,
+        **more,
         "WASMIMG_HOME": str(machine.home.data),
         "WASMIMG_RUN": str(machine.home.run),
         "WASMIMG_CACHE": str(machine.home.cache),
@@ -128,6 +131,31 @@ def test_a_killed_run_leaves_a_whole_container_or_none(
             lifecycle.remove(machine.home, record.id)
     status, out, _ = finished(machine, "run", "--rm", "--name", "web", "busy", "echo", "works")
     assert (status, out) == (0, b"works\n")
+
+
+def test_who_cleans_up_waits_for_the_programs_of_the_killed(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Rules that appeared after the clean-up would be nobody's."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    slow = tmp_path / "bin" / "nft"
+    slow.parent.mkdir()
+    slow.write_text(
+        f"#!/bin/sh\ntouch {begun}\nuntil [ -e {go} ]; do sleep 0.01; done\n"
+        f'exec {shutil.which("nft")} "$@"\n'
+    )
+    slow.chmod(0o755)
+    path = f"{slow.parent}:{os.environ['PATH']}"
+    process = wasmimg(machine, "run", "-d", "busy", "sh", "-c", FOREVER, PATH=path)
+    until(begun.exists, "rules that are being written")
+    process.kill()
+    process.communicate()
+    cleaning = wasmimg(machine, "ps")
+    with pytest.raises(subprocess.TimeoutExpired):
+        cleaning.wait(1)
+    go.touch()
+    assert cleaning.wait(60) == 0
+    cleaning.communicate()
 
 
 @pytest.mark.parametrize("milliseconds", [80, 150, 200, 300])

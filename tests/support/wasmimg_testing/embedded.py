@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from wasmtime import wat2wasm
 
 from wasmimg_compose import lifecycle
-from wasmimg_compose.container import ContainerSpec
+from wasmimg_compose.container import DEFAULT_NETWORK, ContainerSpec
 from wasmimg_compose.network.networks import Networks
 from wasmimg_compose.record import Record, Records
 from wasmimg_images.image import host_platform
@@ -121,6 +122,9 @@ class Machine:
         found += [str(path) for path in (self.home.run / "networks").glob("*")]
         found += [str(path) for path in (self.home.run / "netns").glob("*")]
         found += [str(path) for path in (self.home.run / "bundles").glob("*")]
+        bridge = Networks.of(self.home).bridge(DEFAULT_NETWORK)
+        tables = subprocess.run(["nft", "list", "tables"], stdout=subprocess.PIPE, check=True)
+        found += [line for line in tables.stdout.decode().splitlines() if bridge in line]
         return found
 
 
