@@ -36,12 +36,7 @@ def require_root() -> None:
 def create(home: Home, spec: ContainerSpec) -> Record:
     """Check a spec, unpack its image's layers, and write the record."""
     require_root()
-    if spec.name is not None:
-        check_name(spec.name)
-    for port in spec.ports:
-        if ":" in port.host_ip:
-            raise InvalidInput(f"port {port.host_port}: {port.host_ip} is no IPv4 address")
-    runtimes.choose(spec.runtime)
+    check(spec)
     store, reference = Store(home.store), Reference.parse(spec.image)
     image = select(store, store.resolve(reference), _platforms(spec))
     bundle.arguments(image.config, spec)
@@ -67,6 +62,21 @@ def create(home: Home, spec: ContainerSpec) -> Record:
         volumes=_anonymous(identity, spec, image),
     )
     return _write(Records.of(home), record)
+
+
+def check(spec: ContainerSpec) -> None:
+    """Refuse a spec that no image could make a container of; InvalidInput."""
+    if spec.name is not None:
+        check_name(spec.name)
+    for port in spec.ports:
+        if ":" in port.host_ip:
+            raise InvalidInput(f"port {port.host_port}: {port.host_ip} is no IPv4 address")
+    if spec.auto_remove and spec.restart.name != "no":
+        raise InvalidInput(
+            "--rm and a restart policy exclude each other",
+            hint="a removed container can't be started again: leave one of them out",
+        )
+    runtimes.choose(spec.runtime)
 
 
 def _write(records: Records, record: Record) -> Record:

@@ -1,6 +1,7 @@
 """A container in the foreground: its streams relayed through FIFOs, the caller's signals passed on.
 
-Standard output and error stay apart for the caller and are written to the log as well.
+Standard output and error stay apart for the caller and are written to the log as well. A container
+that is started again writes to its log alone, and is followed there.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import contextlib
 import os
 import selectors
 import signal
+import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import lifecycle, streams
+from wasmimg_compose import lifecycle, restart, streams
 from wasmimg_compose.places import Places
 from wasmimg_compose.starting import Stdio
 from wasmimg_images.errors import NotFound
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1 << 16
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+#: Those by which the caller wants it to end, so that no restart policy brings it back.
+ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
 
 
 class Foreground:
@@ -41,9 +45,10 @@ class Foreground:
         self._lock = -1
         self._readers: set[int] = set()
         self._stdin, self._sink = "", -1
+        self._interrupted = 0.0
 
     def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
-        """Start the container, relay until it has ended, and give its exit code.
+        """Start the container, relay until it has ended for good, and give its exit code.
 
         `stdin` None gives it none. The descriptors stay open.
         """
@@ -55,7 +60,7 @@ class Foreground:
                 os.mkfifo(path, 0o600)
         self._lock = streams.lock(folder) or -1
         self._log = os.open(
-            self._places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            self._places.log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
         try:
             self._relay(paths["stdout"], stdout)
@@ -66,7 +71,7 @@ class Foreground:
                 lifecycle.start(self._home, self._record.id, stdio)
                 if stdin is not None:
                     self._feed(stdin)
-                return self._loop()
+                return self._follow(self._loop(), stdout)
         finally:
             self._close()
 
@@ -151,9 +156,33 @@ class Foreground:
                 call()
         for reader in list(self._readers):
             self._drain(reader)
-        with contextlib.suppress(NotFound):
-            lifecycle.wait_for(self._home, self._record.id, lifecycle.Condition.EXITED)
         return ended[0].status
+
+    def _follow(self, status: int, target: int) -> int:
+        """Pass on what its restarts write, until there are no more; gives the last exit code."""
+        at, pause = os.lseek(self._log, 0, os.SEEK_CUR), lifecycle.SHORTEST_LOOK
+        with contextlib.suppress(NotFound):
+            while True:
+                record = self._look()
+                while data := os.pread(self._log, CHUNK, at):
+                    at += len(data)
+                    with contextlib.suppress(BrokenPipeError):
+                        _write_all(target, data)
+                if record.state == "exited" and not restart.is_waiting(record):
+                    return record.exit_code
+                time.sleep(pause)
+                pause = min(pause * 2, lifecycle.LONGEST_LOOK)
+        return status
+
+    def _look(self) -> Record:
+        """See how it is; once the caller wants an end it is not started again."""
+        record = lifecycle.inspect(self._home, self._record.id)
+        self._address = record.shim
+        if self._interrupted:
+            record = lifecycle.give_up(self._home, record.id)
+            if record.state == "running" and record.started_at > self._interrupted:
+                record = lifecycle.stop(self._home, record.id)  # it has not heard the signal
+        return record
 
     def _drain(self, reader: int) -> None:
         """Read what is left in the pipe; nobody writes any more once init has ended."""
@@ -176,9 +205,12 @@ class Foreground:
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if not self._address:
+        if self._wait is None:
             raise KeyboardInterrupt
-        self._ask(lambda task: task.kill(self._record.id, number))
+        if number in ENDING:
+            self._interrupted = time.time()
+        if self._address:
+            self._ask(lambda task: task.kill(self._record.id, number))
 
     def _ask(self, call: Callable[[client.TaskClient], None]) -> None:
         """Ask something of the shim that is not worth an error once the container has ended."""

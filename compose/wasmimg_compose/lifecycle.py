@@ -84,6 +84,11 @@ def start(home: Home, name: str, stdio: starting.Stdio | None = None) -> Record:
     return started.record
 
 
+def give_up(home: Home, name: str) -> Record:
+    """Let its next end be its last, whatever its restart policy says; nothing is sent to it."""
+    return _unwanted(home, inspect(home, name))
+
+
 def stop(home: Home, name: str, *, grace: float | None = None) -> Record:
     """Send the stop signal, SIGKILL after `grace` seconds, and reap; it is not restarted.
 

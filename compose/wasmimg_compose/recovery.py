@@ -42,9 +42,7 @@ def recover(home: Home) -> None:
 
 def needs_supervisor(record: Record) -> bool:
     """Tell whether somebody has to look after a container."""
-    if record.state == "running":
-        return True
-    return record.state == "exited" and restart.is_due(record)
+    return record.state == "running" or restart.is_waiting(record)
 
 
 def _settle(home: Home, container: str) -> Record | None:

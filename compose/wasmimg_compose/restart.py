@@ -32,6 +32,11 @@ def is_due(record: Record) -> bool:
             return False
 
 
+def is_waiting(record: Record) -> bool:
+    """Tell whether it has ended and waits for its next start."""
+    return record.state == "exited" and is_due(record)
+
+
 def delay(record: Record, previous: float) -> float:
     """Tell how many seconds to wait before the next start, `previous` before the last one."""
     if previous <= 0 or record.finished_at - record.started_at >= STEADY:
