@@ -16,6 +16,7 @@ from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
 from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order
 from wasmimg_compose.record import Records
+from wasmimg_compose.recovery import needs_supervisor
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def print_logs(
 
 def show(records: Sequence[Record], *, every: bool, quiet: bool, as_json: bool) -> None:
     """Print the project's containers as Docker Compose does."""
-    shown = [record for record in records if every or record.state == "running"]
+    shown = [record for record in records if every or needs_supervisor(record)]
     if quiet:
         for record in shown:
             click.echo(record.id)

@@ -21,12 +21,13 @@ COLUMNS = ("CONTAINER ID", "IMAGE", "CREATED", "STATUS", "PORTS", "NAMES")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(every: bool, quiet: bool, as_json: bool) -> None:
-    """List the containers that run."""
+    """List the containers that run, or wait for their restart."""
     from wasmimg.console import ago, table
     from wasmimg_compose import lifecycle
+    from wasmimg_compose.recovery import needs_supervisor
 
     found = lifecycle.containers(Home.from_environ(os.environ))
-    shown = [record for record in found if every or record.state == "running"]
+    shown = [record for record in found if every or needs_supervisor(record)]
     if quiet:
         for record in shown:
             click.echo(record.short_id)
@@ -51,13 +52,15 @@ def command(every: bool, quiet: bool, as_json: bool) -> None:
 def status_of(record: Record) -> str:
     """Say how it is: `Up 3 minutes (healthy)`, `Exited (1) 5 seconds ago`."""
     from wasmimg.console import ago
+    from wasmimg_compose import restart
 
     match record.state:
         case "running":
             health = "" if record.health == "none" else f" ({record.health})"
             return f"Up {ago(record.started_at).removesuffix(' ago')}{health}"
         case "exited" if record.finished_at:
-            return f"Exited ({record.exit_code}) {ago(record.finished_at)}"
+            word = "Restarting" if restart.is_waiting(record) else "Exited"
+            return f"{word} ({record.exit_code}) {ago(record.finished_at)}"
         case "exited":
             return f"Exited ({record.exit_code})"
         case other:
