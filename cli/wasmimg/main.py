@@ -99,6 +99,9 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.UsageError) and error.ctx is None:  # the parser's: no "Try …"
+            words = ["wasmimg", *(word for word in sys.argv[1:2] if word in COMMANDS)]
+            print(f"Try '{' '.join(words)} --help' for help.", file=sys.stderr)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from wasmimg.run_options import Asked, spec_of
+from wasmimg_images.errors import InvalidInput
 from wasmimg_images.home import Home
 
 if TYPE_CHECKING:
+    from wasmimg_compose.container import ContainerSpec
     from wasmimg_compose.record import Record
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-d", "--detach", is_flag=True, help="Print the id and leave it running.")
 @click.option("--rm", is_flag=True, help="Remove the container when it ends.")
 @click.option("--name", metavar="NAME", help="Its name, also for other containers.")
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--network", multiple=True, metavar="NAME", help="bridge, host, none or a network.")
 @click.option("--entrypoint", metavar="PROGRAM", help="Run this instead of the image's.")
 @click.option("-i", "--interactive", is_flag=True, help="Pass standard input on.")
+@click.option("-t", "--tty", is_flag=True, hidden=True)
 @click.option("--read-only", is_flag=True, help="Mount the root filesystem read-only.")
 @click.option("-h", "--hostname", metavar="NAME", help="The container's host name.")
 @click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help="Label it.")
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--add-host", multiple=True, metavar="NAME:IP", help="Add a line to /etc/hosts.")
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def command(detach: bool, image: str, args: tuple[str, ...], **options: object) -> int:
+def command(detach: bool, tty: bool, image: str, args: tuple[str, ...], **options: object) -> int:
     """Run an image as a container; the exit code is the guest's.
 
     The image is pulled when it is not in the local store.
@@ -53,12 +56,14 @@ def command(detach: bool, image: str, args: tuple[str, ...], **options: object) 
     from wasmimg.local_image import provide
     from wasmimg_compose import creation, lifecycle
 
+    if tty:
+        raise InvalidInput("there are no terminals yet; leave -t out", hint="-i works without it")
     creation.require_root()
     home = Home.from_environ(os.environ)
     asked = Asked(options)
     spec = spec_of(asked, image, args, Path.cwd(), os.environ)
     creation.check(spec)
-    _warn_about_runtime(spec.runtime)
+    _warn(spec)
     provide(home, spec.image, spec.platform)
     record = lifecycle.create(home, spec)
     try:
@@ -90,11 +95,14 @@ def _remove_unstarted(home: Home, record: Record) -> None:
             lifecycle.remove(home, record.id, volumes=True)
 
 
-def _warn_about_runtime(name: str | None) -> None:
+def _warn(spec: ContainerSpec) -> None:
     from wasmimg_compose import runtimes
+    from wasmimg_compose.container import HOST, NONE
 
-    text = runtimes.choose(name).warning
-    if text:
-        from wasmimg.console import warning
+    alone = [each.network for each in spec.networks if each.network in {HOST, NONE}]
+    unpublished = f"--network {alone[0]}: -p has no effect" if alone and spec.ports else None
+    for text in (runtimes.choose(spec.runtime).warning, unpublished):
+        if text:
+            from wasmimg.console import warning
 
-        warning(text)
+            warning(text)
