@@ -33,5 +33,6 @@ def choose(name: str | None) -> Runtime:
     if asked in KNOWN:
         return Runtime(DEFAULT, f"runtime {name}: {asked} is not installed, {DEFAULT} runs it")
     raise InvalidInput(
-        f"runtime {name!r} is not known", hint=f"there are: {', '.join(sorted(KNOWN))}"
+        f"runtime {name!r} is not known",
+        hint=f"there are: {', '.join(sorted((KNOWN | NEUTRAL) - {''}))}",
     )

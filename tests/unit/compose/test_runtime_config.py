@@ -186,8 +186,9 @@ def test_runtimes(name: str | None, engine: str, warns: bool) -> None:
 
 
 def test_an_unknown_runtime_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="runtime 'spin' is not known"):
+    with pytest.raises(InvalidInput, match="runtime 'spin' is not known") as refused:
         runtimes.choose("spin")
+    assert refused.value.hint == "there are: crun, runc, wasmedge, wasmimg, wasmtime"
 
 
 def test_host_files(tmp_path: Path) -> None:
