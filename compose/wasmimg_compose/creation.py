@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from wasmimg_images.home import Home
 
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+#: Docker's least memory limit, bytes: below it init itself is killed.
+LEAST_MEMORY: Final = 6 << 20
 NANOSECONDS: Final = 1_000_000_000
 
 
@@ -75,6 +77,11 @@ def check(spec: ContainerSpec) -> None:
         raise InvalidInput(
             "--rm and a restart policy exclude each other",
             hint="a removed container can't be started again: leave one of them out",
+        )
+    if spec.limits.memory is not None and spec.limits.memory < LEAST_MEMORY:
+        raise InvalidInput(
+            f"a memory limit of {spec.limits.memory} bytes is too little",
+            hint=f"{LEAST_MEMORY >> 20}m at least",
         )
     runtimes.choose(spec.runtime)
 

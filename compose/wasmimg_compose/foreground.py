@@ -13,7 +13,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import lifecycle, restart, streams
+from wasmimg_compose import lifecycle, restart, streams, teardown
 from wasmimg_compose.places import Places
 from wasmimg_compose.starting import Stdio
 from wasmimg_images.errors import NotFound
@@ -33,7 +33,10 @@ ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
 
 
 class Foreground:
-    """One run: the FIFOs, and the Wait that is under way."""
+    """One run: the FIFOs, and the Wait that is under way.
+
+    `out_of_memory` says after run() whether the kernel killed a process for the memory limit.
+    """
 
     def __init__(self, home: Home, record: Record) -> None:
         self._home, self._record = home, record
@@ -46,6 +49,7 @@ class Foreground:
         self._readers: set[int] = set()
         self._stdin, self._sink = "", -1
         self._interrupted = 0.0
+        self.out_of_memory = False
 
     def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
         """Start the container, relay until it has ended for good, and give its exit code.
@@ -154,6 +158,8 @@ class Foreground:
             for key, _ in self._selector.select():
                 call: Callable[[], object] = key.data
                 call()
+        # With --rm its supervisor leaves no record that could be asked later.
+        self.out_of_memory = teardown.was_out_of_memory(self._home, self._record.id)
         for reader in list(self._readers):
             self._drain(reader)
         return ended[0].status
@@ -169,6 +175,7 @@ class Foreground:
                     with contextlib.suppress(BrokenPipeError):
                         _write_all(target, data)
                 if record.state == "exited" and not restart.is_waiting(record):
+                    self.out_of_memory = record.out_of_memory
                     return record.exit_code
                 time.sleep(pause)
                 pause = min(pause * 2, lifecycle.LONGEST_LOOK)

@@ -62,7 +62,8 @@ class Record(NamedTuple):
     """One container. Times are seconds since the epoch, 0 for never; `wanted` is what the user asked.
 
     `image` is what the spec's reference meant when the container was created. `ports` are the
-    spec's with the host's ports filled in while it runs, `healthcheck` the spec's or the image's.
+    spec's with the host's ports filled in while it runs, `healthcheck` the spec's or the image's. `out_of_memory` says that the
+    kernel killed a process of its last run for the memory limit.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Record(NamedTuple):
     shim: str = ""
     healthcheck: Healthcheck | None = None
     stop_signal: int = 15
+    out_of_memory: bool = False
 
     @property
     def short_id(self) -> str:
@@ -232,6 +234,7 @@ def read_record(fields: Fields) -> Record:
         shim=fields.text("shim"),
         healthcheck=read_healthcheck(fields.object_or_none("healthcheck")),
         stop_signal=fields.integer("stop_signal"),
+        out_of_memory=fields.flag("out_of_memory"),
     )
 
 

@@ -240,6 +240,7 @@ def _launch(home: Home, record: Record, stdio: Stdio | None) -> Record:
             started_at=time.time(),
             finished_at=0.0,
             exit_code=0,
+            out_of_memory=False,
             health="starting" if record.healthcheck else "none",
         )
     )

@@ -113,6 +113,7 @@ def finish(home: Home, record: Record, ended: client.Exit | None) -> Record:
 
     The caller holds the container's lock and has seen that it is recorded as running.
     """
+    out_of_memory = was_out_of_memory(home, record.id)
     deleted = end_task(home, record)
     clear(home, record)
     known = ended or deleted
@@ -126,8 +127,19 @@ def finish(home: Home, record: Record, ended: client.Exit | None) -> Record:
             health="none",
             ports=(),
             endpoints=(),
+            out_of_memory=out_of_memory,
         )
     )
+
+
+def was_out_of_memory(home: Home, container: str) -> bool:
+    """Tell whether the kernel killed a process for the limit, as long as the control group is there."""
+    path = Places(home, container).cgroup
+    for file in (f"memory{path}/memory.oom_control", f"{path[1:]}/memory.events"):
+        with contextlib.suppress(OSError):
+            counts = dict(line.split() for line in (CGROUPS / file).read_text().splitlines())
+            return counts.get("oom_kill", "0") != "0"
+    return False
 
 
 def release_zygote(home: Home) -> None:

@@ -88,6 +88,7 @@ def _document(record: Record) -> dict[str, object]:
         "pid": record.pid,
         "exit_code": record.exit_code,
         "error": record.error,
+        "out_of_memory": record.out_of_memory,
         "created": record.created_at,
         "started": record.started_at,
         "finished": record.finished_at,

@@ -82,7 +82,12 @@ def _in_foreground(home: Home, record: Record, *, interactive: bool) -> int:
 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     stdin = sys.stdin.fileno() if interactive else None
-    return Foreground(home, record).run(stdin, sys.stdout.fileno(), sys.stderr.fileno())
+    foreground = Foreground(home, record)
+    status = foreground.run(stdin, sys.stdout.fileno(), sys.stderr.fileno())
+    if foreground.out_of_memory:
+        message = f"wasmimg: a process of {record.name} was killed: the memory limit was reached"
+        click.echo(message, err=True)
+    return status
 
 
 def _remove_unstarted(home: Home, record: Record) -> None:

@@ -80,6 +80,21 @@ def test_an_interrupt_ends_the_wait_for_a_restart(machine: Machine) -> None:
     until(lambda: not machine.leftovers(), "the supervisor to end")
 
 
+@pytest.mark.parametrize("words", [(), ("--rm",)])
+def test_a_guest_that_takes_too_much_memory_is_named(
+    machine: Machine, words: tuple[str, ...]
+) -> None:
+    eat = "head -c 64m /dev/zero | tail"
+    with running(
+        machine, "-m", "8m", "--name", "eater", *words, "busy", "sh", "-c", eat
+    ) as process:
+        _, errors = process.communicate(timeout=60)
+    line = "wasmimg: a process of eater was killed: the memory limit was reached"
+    assert line in errors.splitlines()
+    if not words:
+        assert lifecycle.inspect(machine.home, "eater").out_of_memory
+
+
 def test_stopping_a_container_that_removes_itself(machine: Machine) -> None:
     record = machine.start(
         ContainerSpec("busy", command=("sleep", "100"), auto_remove=True),
