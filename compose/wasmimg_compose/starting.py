@@ -203,7 +203,8 @@ def _mounts(
 ) -> list[bundle.BindMount | bundle.TmpfsMount]:
     """Turn the spec's mounts and the anonymous volumes into the bundle's."""
     volumes, found = Volumes.of(home), list[bundle.BindMount | bundle.TmpfsMount]()
-    for mount in (*record.spec.mounts, *_anonymous(record)):
+    named = [mount for mount in record.spec.mounts if mount.kind != "volume" or mount.source]
+    for mount in (*named, *_anonymous(record)):
         match mount.kind:
             case "tmpfs":
                 found.append(bundle.TmpfsMount(mount.target, mount.read_only, mount.options))
