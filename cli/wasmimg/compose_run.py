@@ -17,7 +17,7 @@ from wasmimg_compose.provision import provide
 from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order
 from wasmimg_compose.record import Records
 from wasmimg_compose.recovery import needs_supervisor
-from wasmimg_images.errors import InvalidInput
+from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +113,34 @@ def attach(home: Home, host: EmbeddedHost, project: Project) -> None:
                 progress("Container", record.name, "Stopped")
 
 
+def stop_services(
+    project: Project, host: EmbeddedHost, services: Sequence[str], grace: float | None
+) -> None:
+    """Stop the containers of the named services (none: all), dependents first."""
+    found = chosen_containers(project, host, services)
+    deploy.stop(stop_order(project, found), host, progress, grace)
+
+
+def start_services(project: Project, host: EmbeddedHost, services: Sequence[str]) -> None:
+    """Start the containers of the named services (none: all) again, what others need first."""
+    found = chosen_containers(project, host, services)
+    deploy.start_again(stop_order(project, found)[::-1], host, progress)
+
+
+def chosen_containers(
+    project: Project, host: EmbeddedHost, services: Sequence[str]
+) -> list[Record]:
+    """List the containers of the named services (none: all); InvalidInput for unknown names."""
+    for name in services:
+        if name not in project.services:
+            raise InvalidInput(f"no service is called {name!r}")
+    existing = host.containers(project.name)
+    found = [r for r in existing if not services or label(r, SERVICE) in services]
+    for name in sorted(set(services) - {label(r, SERVICE) for r in found}):
+        raise NotFound(f"service {name} has no container", hint="`wasmimg compose up` makes it")
+    return found
+
+
 def print_logs(
     home: Home,
     host: EmbeddedHost,
@@ -123,13 +151,7 @@ def print_logs(
     tail: int | None,
 ) -> None:
     """Print the logs of the named services (none: all), each line with its container's name."""
-    for name in services:
-        if name not in project.services:
-            raise InvalidInput(f"no service is called {name!r}")
-    records = Records.of(home)
-    found = [
-        r for r in host.containers(project.name) if not services or label(r, SERVICE) in services
-    ]
+    records, found = Records.of(home), chosen_containers(project, host, services)
     ids = {record.id for record in found}
     prefix = f"{project.name}-"
     sources = [Source(r.name.removeprefix(prefix), records.log(r.id)) for r in found]

@@ -151,10 +151,7 @@ def take_down(
 ) -> None:
     """Stop and remove a project's containers, dependents first, then its networks; volumes if asked."""
     for group in stop_order(project, host.containers(project.name)):
-        for record in group:
-            report("Container", record.name, "Stopping")
-            host.stop(record.name, grace)
-            report("Container", record.name, "Stopped")
+        stop([group], host, report, grace)
         for record in group:
             host.remove(record.name, volumes=volumes)
             report("Container", record.name, "Removed")
@@ -164,6 +161,23 @@ def take_down(
     for volume in project.volumes.values() if volumes else ():
         if not volume.external and host.remove_volume(volume):
             report("Volume", volume.name, "Removed")
+
+
+def start_again(groups: Sequence[Sequence[Record]], host: Host, report: Report) -> None:
+    """Start the containers of each group that do not run, in the groups' order."""
+    for record in (record for group in groups for record in group if record.state != "running"):
+        host.start(record.name)
+        report("Container", record.name, "Started")
+
+
+def stop(
+    groups: Sequence[Sequence[Record]], host: Host, report: Report, grace: float | None
+) -> None:
+    """Stop the containers of each group, in the groups' order; they stay."""
+    for record in (record for group in groups for record in group):
+        report("Container", record.name, "Stopping")
+        host.stop(record.name, grace)
+        report("Container", record.name, "Stopped")
 
 
 def orphans(project: Project, records: Sequence[Record]) -> list[str]:

@@ -101,6 +101,15 @@ def stop(home: Home, name: str, *, grace: float | None = None) -> Record:
     return _end(home, record, record.stop_signal, patience)
 
 
+def restart(home: Home, name: str, *, grace: float | None = None) -> Record:
+    """Stop it, if it runs, and start it; InvalidInput for one that removes itself when it ends."""
+    record = inspect(home, name)
+    if record.spec.auto_remove:
+        raise InvalidInput(f"container {record.name} is removed when it ends (--rm)")
+    stop(home, record.id, grace=grace)
+    return start(home, record.id)
+
+
 def _unwanted(home: Home, record: Record) -> Record:
     """Note that the user wants it stopped, before it ends: its supervisor goes by that."""
     records = Records.of(home)

@@ -1,4 +1,4 @@
-"""`wasmimg compose`: up, down, ps, logs, config."""
+"""`wasmimg compose`: up, down, start, stop, restart, ps, logs, config."""
 
 from __future__ import annotations
 
@@ -110,6 +110,43 @@ def down(chosen: Chosen, volumes: bool, timeout: float | None) -> None:
     project = chosen.project()
     _, host = machine(project)
     take_down(project, host, progress, volumes=volumes, grace=timeout)
+
+
+@command.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE…]")
+@click.pass_obj
+def start(chosen: Chosen, services: tuple[str, ...]) -> None:
+    """Start the services' containers that were stopped, as they are."""
+    from wasmimg.compose_run import start_services
+
+    project = chosen.project()
+    start_services(project, machine(project)[1], services)
+
+
+@command.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE…]")
+@click.option("-t", "--timeout", type=float, metavar="SECONDS", help="Grace before SIGKILL.")
+@click.pass_obj
+def stop(chosen: Chosen, services: tuple[str, ...], timeout: float | None) -> None:
+    """Stop the services' containers, and keep them."""
+    from wasmimg.compose_run import stop_services
+
+    project = chosen.project()
+    stop_services(project, machine(project)[1], services, timeout)
+
+
+@command.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE…]")
+@click.option("-t", "--timeout", type=float, metavar="SECONDS", help="Grace before SIGKILL.")
+@click.pass_obj
+def restart(chosen: Chosen, services: tuple[str, ...], timeout: float | None) -> None:
+    """Stop the services' containers and start them, as they are."""
+    from wasmimg.compose_run import start_services, stop_services
+
+    project = chosen.project()
+    host = machine(project)[1]
+    stop_services(project, host, services, timeout)
+    start_services(project, host, services)
 
 
 @command.command()

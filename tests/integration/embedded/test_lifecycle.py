@@ -13,12 +13,13 @@ from wasmimg_compose.container import (
     Healthcheck,
     Limits,
     Mount,
+    Port,
     RestartPolicy,
 )
 from wasmimg_compose.lifecycle import Condition
 from wasmimg_compose.volumes import Volumes
 from wasmimg_images.errors import CannotInvoke, CommandNotFound, InvalidInput, NotFound, RunError
-from wasmimg_testing.embedded import Machine, until
+from wasmimg_testing.embedded import Machine, free_port, until
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 FOREVER = "trap 'exit 3' TERM; while :; do sleep 1; done"
@@ -85,6 +86,29 @@ def test_a_container_starts_again_with_its_files(machine: Machine) -> None:
     assert machine.output(record) == ""
     lifecycle.start(machine.home, record.id)
     assert machine.output(record) == "once more\n"
+
+
+def test_restarting_keeps_files_volumes_and_ports(machine: Machine) -> None:
+    number = free_port()
+    record = machine.shell(
+        f"cat /kept /v/kept; echo file > /kept; echo volume > /v/kept; {FOREVER}",
+        ports=(Port(80, number),),
+        mounts=(Mount("volume", "", "/v"),),
+    )
+    for _ in range(2):  # of a running one, then of a stopped one
+        again = lifecycle.restart(machine.home, record.id)
+        assert again.state == "running"
+        assert (again.name, again.volumes) == (record.name, record.volumes)
+        assert [port.host_port for port in again.ports] == [number]
+        lifecycle.stop(machine.home, record.id)
+    assert machine.log(record).count("file\nvolume\n") == 2
+
+
+def test_what_removes_itself_can_not_be_restarted(machine: Machine) -> None:
+    record = machine.shell(FOREVER, auto_remove=True)
+    with pytest.raises(InvalidInput, match="is removed when it ends"):
+        lifecycle.restart(machine.home, record.id)
+    assert lifecycle.inspect(machine.home, record.id).state == "running"
 
 
 def test_removing(machine: Machine) -> None:

@@ -8,7 +8,7 @@ from wasmimg_compose.container import ContainerSpec
 from wasmimg_compose.lifecycle import Condition
 from wasmimg_compose.model import Network, Project, Volume
 from wasmimg_compose.project import load
-from wasmimg_compose.reconcile import plan_up
+from wasmimg_compose.reconcile import plan_up, stop_order
 from wasmimg_compose.record import Record, Stored
 from wasmimg_images.errors import RunError
 
@@ -153,3 +153,22 @@ def test_taking_down_leaves_volumes_unless_asked(tmp_path: Path) -> None:
     bring_up(shop, machine)
     deploy.take_down(shop, machine, lambda *_: None, volumes=True)
     assert machine.volumes == set()
+
+
+def test_stopping_and_starting_again_keep_the_order(tmp_path: Path) -> None:
+    machine, shop = Machine(), project(tmp_path, "service_started")
+    bring_up(shop, machine)
+    machine.calls.clear()
+    lines: list[Line] = []
+    groups = stop_order(shop, machine.containers("shop"))
+    deploy.stop(groups, machine, lambda *line: lines.append(Line(*line)), None)
+    groups = stop_order(shop, machine.containers("shop"))[::-1]
+    for _ in range(2):
+        deploy.start_again(groups, machine, lambda *line: lines.append(Line(*line)))
+        groups = stop_order(shop, machine.containers("shop"))[::-1]
+    assert machine.calls == [
+        "stop shop-web-1", "stop shop-db-1", "start shop-db-1", "start shop-web-1",
+    ]  # fmt: skip
+    assert [line.what for line in lines if line.name == "shop-db-1"] == [
+        "Stopping", "Stopped", "Started",
+    ]  # fmt: skip
