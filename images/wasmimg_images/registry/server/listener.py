@@ -192,18 +192,25 @@ class Server(ThreadingHTTPServer):
         self, directory: Path, host: str, port: int, options: Options | None = None
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        storage = Storage(directory)
-        self._lock = _own(directory)
+        self._under_way = 0
+        self._settled = threading.Condition()
+        # The port comes before the directory, which a port in use leaves as it is.
+        super().__init__((host, port), _Handler, bind_and_activate=False)
         try:
-            storage.prepare()
-            self.registry = Registry(storage, options or Options())
-            self._under_way = 0
-            self._settled = threading.Condition()
-            super().__init__((host, port), _Handler)
-        except BaseException as error:
-            os.close(self._lock)
-            if isinstance(error, OSError):
-                raise _cannot_listen(host, port, error) from error
+            with _listening(host, port):
+                self.server_bind()
+            self._lock = _own(directory)
+            try:
+                storage = Storage(directory)
+                storage.prepare()
+                self.registry = Registry(storage, options or Options())
+                with _listening(host, port):  # who listens may share an address that is bound
+                    self.server_activate()
+            except BaseException:
+                os.close(self._lock)
+                raise
+        except BaseException:
+            self.server_close()
             raise
         shown = f"[{host}]" if ":" in host else host
         self.host = f"{shown}:{self.server_address[1]}"
@@ -274,13 +281,21 @@ def _own(directory: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise HostError(f"{directory} is served by another registry") from None
+        raise HostError(
+            f"{directory} is served by another registry",
+            hint="push to that one, stop it, or name another folder",
+        ) from None
     return fd
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> HostError:
-    hint = "another program has that port; choose one with --port"
-    taken = error.errno == errno.EADDRINUSE
-    return HostError(
-        f"can't listen on {host}:{port}: {error.strerror}", hint=hint if taken else None
-    )
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Generator[None]:
+    """Say of an error which port it was."""
+    try:
+        yield
+    except OSError as error:
+        hint = "another program has that port; choose one with --port"
+        raise HostError(
+            f"can't listen on {host}:{port}: {error.strerror}",
+            hint=hint if error.errno == errno.EADDRINUSE else None,
+        ) from error
