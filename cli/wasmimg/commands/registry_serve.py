@@ -23,7 +23,8 @@ import click
     "--htpasswd",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Serve only the users of this file (bcrypt, as `htpasswd -B` writes it).",
+    help="Serve only the users of this file: bcrypt (`htpasswd -B`), SHA-crypt (`openssl passwd -6`) "
+    "or {SHA}.",
 )
 def command(
     directory: Path,
