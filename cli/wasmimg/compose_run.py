@@ -14,7 +14,7 @@ from wasmimg_compose.creation import require_root
 from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
-from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order
+from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order, unchanged
 from wasmimg_compose.record import Records
 from wasmimg_compose.recovery import needs_supervisor
 from wasmimg_images.errors import InvalidInput, NotFound
@@ -64,6 +64,8 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     if asked.dry_run:
         click.echo("\n".join(operation.describe() for operation in plan))
         return []
+    for name in unchanged(existing, chosen, plan):
+        progress("Container", name, "Running")
     deploy.run(plan, host, progress)
     return [r for r in host.containers(project.name) if label(r, SERVICE) in chosen]
 

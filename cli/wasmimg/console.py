@@ -26,7 +26,7 @@ def progress(kind: str, name: str, what: str) -> None:
     """Print one step as Docker Compose does: ` Container shop-web-1  Started`."""
     line = f" {kind} {name}  {what}"
     if sys.stderr.isatty():
-        done = not what.endswith(ONGOING)
+        done = what == "Running" or not what.endswith(ONGOING)
         line = f"{GREEN} ✔{PLAIN}{line}" if done else f"  {line}"
     print(line, file=sys.stderr, flush=True)
 

@@ -133,12 +133,26 @@ def _await(operation: AwaitContainer, host: Host, report: Report) -> None:
 def await_all(
     records: Sequence[Record], host: Host, report: Report, timeout: float | None = None
 ) -> None:
-    """Wait until every container runs and, where it has a health check, is healthy (`up --wait`)."""
+    """Wait until every container runs and, where it has a health check, is healthy (`up --wait`).
+
+    One without a health check may have done its work by then.
+    """
     for record in records:
         report("Container", record.name, "Waiting")
     for record in records:
-        host.wait_for(record.name, Condition.HEALTHY, timeout)
-        report("Container", record.name, "Healthy")
+        report("Container", record.name, _settled(record, host, timeout))
+
+
+def _settled(record: Record, host: Host, timeout: float | None) -> str:
+    try:
+        found = host.wait_for(record.name, Condition.HEALTHY, timeout)
+    except RunError:
+        if record.healthcheck is not None:
+            raise
+        if host.wait_for(record.name, Condition.EXITED, timeout).exit_code:
+            raise
+        return "Exited"
+    return "Running" if found.health == "none" else "Healthy"
 
 
 def take_down(

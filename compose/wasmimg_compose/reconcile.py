@@ -196,6 +196,20 @@ def _difference(
     return None
 
 
+def unchanged(
+    existing: Sequence[Record], services: Collection[str], plan: Sequence[Operation]
+) -> list[str]:
+    """Name the containers of the services that run and that the plan leaves alone."""
+    touched = {step.name for step in plan if isinstance(step, RemoveContainer | StartContainer)}
+    return [
+        record.name
+        for record in existing
+        if label(record, SERVICE) in services
+        and record.state == "running"
+        and record.name not in touched
+    ]
+
+
 def _awaited(project: Project, service: Service, chosen: set[str]) -> list[Operation]:
     return [
         AwaitContainer(str(spec.name), dependency.condition, dependency.required)

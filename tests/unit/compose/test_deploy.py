@@ -4,11 +4,11 @@ from typing import NamedTuple
 import pytest
 
 from wasmimg_compose import deploy
-from wasmimg_compose.container import ContainerSpec
+from wasmimg_compose.container import ContainerSpec, Healthcheck
 from wasmimg_compose.lifecycle import Condition
 from wasmimg_compose.model import Network, Project, Volume
 from wasmimg_compose.project import load
-from wasmimg_compose.reconcile import plan_up, stop_order
+from wasmimg_compose.reconcile import plan_up, stop_order, unchanged
 from wasmimg_compose.record import Record, Stored
 from wasmimg_images.errors import RunError
 
@@ -71,6 +71,8 @@ class Machine:
 
     def wait_for(self, name: str, condition: Condition, timeout: float | None) -> Record:
         self.calls.append(f"wait {name} {condition.value}")
+        if condition is Condition.HEALTHY and self.records[name].state == "exited":
+            raise RunError(f"container {name} ended")
         if name in self.sick:
             raise RunError(f"container {name} is unhealthy")
         return self.records[name]._replace(exit_code=self.codes.get(name, 0))
@@ -172,3 +174,43 @@ def test_stopping_and_starting_again_keep_the_order(tmp_path: Path) -> None:
     assert [line.what for line in lines if line.name == "shop-db-1"] == [
         "Stopping", "Stopped", "Started",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "word"), [(0, "Exited"), (3, None)])
+def test_waiting_for_a_service_that_has_done_its_work(
+    tmp_path: Path, code: int, word: str | None
+) -> None:
+    machine, shop = Machine(codes={"shop-db-1": code}), project(tmp_path, "service_started")
+    bring_up(shop, machine)
+    machine.stop("shop-db-1", None)
+    check = Healthcheck(("CMD", "true"))
+    machine.records["shop-web-1"] = machine.records["shop-web-1"]._replace(
+        health="healthy", healthcheck=check
+    )
+    lines: list[Line] = []
+
+    def wait() -> None:
+        found = machine.containers("shop")
+        deploy.await_all(found, machine, lambda *line: lines.append(Line(*line)))
+
+    if word is None:
+        with pytest.raises(RunError, match="container shop-db-1 ended"):
+            wait()
+        return
+    wait()
+    words = {line.name: line.what for line in lines if line.what != "Waiting"}
+    assert words == {"shop-db-1": word, "shop-web-1": "Healthy"}
+
+
+def test_what_runs_and_has_not_changed_is_named(tmp_path: Path) -> None:
+    machine, shop = Machine(), project(tmp_path, "service_started")
+    bring_up(shop, machine)
+    services = ("web", "db")
+
+    def left_alone() -> list[str]:
+        existing = machine.containers("shop")
+        return unchanged(existing, services, plan_up(shop, existing, {}))
+
+    assert left_alone() == ["shop-db-1", "shop-web-1"]
+    machine.stop("shop-web-1", None)
+    assert left_alone() == ["shop-db-1"]
