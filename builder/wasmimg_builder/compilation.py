@@ -125,20 +125,24 @@ class Compilation(NamedTuple):
 
     def fetch(self) -> Command:
         """Download the packages first: their folders must be known to be remapped."""
-        locked = ("--locked",) if self.project.locked else ()
-        return self._command("fetch", "--target", TARGET, *locked)
+        return self._command("fetch", "--target", TARGET)
 
     def build(self) -> Command:
         """Compile the binary; cargo itself knows what of it is unchanged."""
         binary = self.project.binary
         selected = ("--package", binary.package, "--bin", binary.name)
         strip = () if self.project.sets_strip else ("--config", "profile.release.strip=true")
-        locked = ("--locked",) if self.project.locked else ()
-        return self._command("build", "--release", "--target", TARGET, *selected, *strip, *locked)
+        return self._command("build", "--release", "--target", TARGET, *selected, *strip)
 
     def _command(self, verb: str, *arguments: str) -> Command:
-        flags = (*self.toolchain.cargo_flags(), *arguments)
+        flags = (*self.toolchain.cargo_flags(), *arguments, *self._lock())
         return Command((self.toolchain.cargo(), verb, *flags), self.project.root, self._env())
+
+    def _lock(self) -> Sequence[str]:
+        """Obey the project's lock file; where it has none, keep one beside what is compiled."""
+        if self.project.locked:
+            return ("--locked",)
+        return self.toolchain.lock_flags(self.target_folder / "Cargo.lock")
 
     def _env(self) -> dict[str, str]:
         env = {

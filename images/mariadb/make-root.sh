@@ -9,7 +9,7 @@ suite=bookworm
 trap '[[ $? == 0 ]] || rm -rf --one-file-system "$root"' EXIT
 [[ ! -e $root ]] || { echo "make-root.sh: $root exists" >&2; exit 1; }
 mkdir -p "$(dirname "$root")"
-echo "mariadb: Debian $suite with the server's packages (about half a minute)" >&2
+echo "mariadb: Debian $suite with the server's packages (about a minute)" >&2
 debootstrap --variant=minbase --include=mariadb-server-core,mariadb-client-core,mariadb-common,gosu \
   "$suite" "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} > "$root.log" 2>&1 \
   || { tail -5 "$root.log" >&2; exit 1; }

@@ -50,6 +50,10 @@ class Toolchain(Protocol):
         """Give cargo's flags, for fetching as well as building."""
         ...
 
+    def lock_flags(self, path: Path) -> Sequence[str]:
+        """Give the flags that make cargo keep a lock file at `path`; none if it knows no such."""
+        ...
+
     def sources(self) -> Mapping[Path, str]:
         """Map folders of the toolchain whose paths end up in programs to fixed names."""
         ...

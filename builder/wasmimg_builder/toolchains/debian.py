@@ -7,6 +7,8 @@ Neither has rust-lld: the linker is wasm-ld.
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _TIMEOUT_S: Final = 60
+_LOCK_OPTION: Final = "lockfile-path"
 _BOOKWORM: Final = 12
 
 
@@ -121,6 +124,30 @@ class DebianToolchain:
     def cargo_flags(self) -> Sequence[str]:
         """Build the standard library too, where it is not packaged."""
         return ("-Zbuild-std=std,panic_abort",) if self._release.build_std else ()
+
+    def lock_flags(self, path: Path) -> Sequence[str]:
+        """Name a place for the lock file, where -Z is allowed and this cargo has the option."""
+        if not self._release.build_std or not self._knows(_LOCK_OPTION):
+            return ()
+        # A TOML basic string is written as a JSON one.
+        place = json.dumps(str(path), ensure_ascii=False)
+        return (f"-Z{_LOCK_OPTION}", "--config", f"resolver.lockfile-path={place}")
+
+    def _knows(self, option: str) -> bool:
+        """Ask cargo for its unstable options (Cargo Book, "Unstable Features")."""
+        try:
+            done = subprocess.run(
+                [self.cargo(), "-Z", "help"],
+                env={"PATH": os.defpath, "RUSTC_BOOTSTRAP": "1"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return option in done.stdout
 
     def sources(self) -> Mapping[Path, str]:
         """Name the standard library's sources as other compilers do."""

@@ -56,6 +56,11 @@ class HostToolchain:
         """Add nothing."""
         return ()
 
+    def lock_flags(self, path: Path) -> Sequence[str]:
+        """Give none: cargo's releases lock beside the manifest only."""
+        del path
+        return ()
+
     def sources(self) -> Mapping[Path, str]:
         """Name the standard library's sources as the compiler's makers do: they are remapped."""
         return {}

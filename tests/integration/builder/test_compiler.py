@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -99,7 +98,6 @@ def test_another_folder_umask_zone_and_home_give_the_same_digest(
     first = build(warm / "src/app", warm)
     (tmp_path / "home").mkdir()
     other = project(tmp_path / "quite/another/place")
-    shutil.copy(warm / "src/app/Cargo.lock", other)
     cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     second = build(
         other,
@@ -121,6 +119,28 @@ def test_an_unchanged_project_is_known_and_its_folder_left_alone(warm: Path) -> 
     assert "Compiling" not in done.stderr
     assert sorted(str(path) for path in (warm / "src").rglob("*")) == before
     assert not list((warm / "src").rglob("target"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount the project read-only")
+def test_a_project_without_a_lock_file_is_only_read(warm: Path) -> None:
+    folder = str(warm / "src")
+    mount = f'mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} && exec "$@"'
+    words = [sys.executable, "-m", "wasmimg", "build", str(warm / "src/app")]
+    (warm / "src/app/src/main.rs").write_text(MAIN + "\n// to be compiled again")
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", mount, "sh", *words],
+            capture_output=True,
+            text=True,
+            env=environment(warm),
+            timeout=280,
+            check=False,
+        )
+    finally:
+        (warm / "src/app/src/main.rs").write_text(MAIN)
+    assert done.returncode == 0, done.stderr
+    assert "Compiling" in done.stderr
+    assert not list((warm / "src").rglob("Cargo.lock"))
 
 
 def test_the_compilers_own_message_is_shown(warm: Path) -> None:

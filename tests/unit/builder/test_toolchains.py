@@ -55,6 +55,20 @@ def test_bookworm_builds_the_library_too(tmp_path: Path) -> None:
     assert toolchain.identity() == "debian 12 rustc 1.96.0"
 
 
+@pytest.mark.parametrize(
+    ("cargo", "knows"),
+    [("echo '-Z lockfile-path  Enable'", True), ("echo '-Z build-std'", False), ("exit 1", False)],
+)
+def test_a_lock_file_is_kept_elsewhere_where_cargo_can(
+    tmp_path: Path, cargo: str, knows: bool
+) -> None:
+    files = {**BOOKWORM, "usr/bin/cargo": f"#!/bin/sh\n{cargo}\n"}
+    toolchain = system(tmp_path, "ID=debian\nVERSION_ID=12\n", files)
+    flags = toolchain.lock_flags(Path('/a "b"/Cargo.lock'))
+    place = r'resolver.lockfile-path="/a \"b\"/Cargo.lock"'
+    assert flags == (("-Zlockfile-path", "--config", place) if knows else ())
+
+
 def test_trixie_has_it_packaged(tmp_path: Path) -> None:
     files = {"usr/bin/cargo": "", "usr/bin/rustc": "", "usr/bin/wasm-ld": ""}
     files["usr/lib/rustlib/wasm32-wasip1/lib/libstd.rlib"] = ""
