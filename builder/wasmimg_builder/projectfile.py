@@ -50,6 +50,19 @@ KEYS: Final = (
     "stop_signal",
     "optimize",
 )
+#: What Compose, Dockerfiles, image configurations and cargo call our keys.
+_ELSEWHERE: Final = {
+    "binary": "bin",
+    "cmd": "args",
+    "command": "args",
+    "environment": "env",
+    "expose": "ports",
+    "exposed_ports": "ports",
+    "health_check": "healthcheck",
+    "path": "source",
+    "stopsignal": "stop_signal",
+    "working_dir": "workdir",
+}
 _HEALTH_KEYS: Final = ("test", "interval", "timeout", "start_period", "retries")
 _MAX_SIZE: Final = 1 << 20
 _MAX_PORT: Final = 65535
@@ -104,7 +117,7 @@ def parse(text: str, file: str = NAME) -> ProjectFile:
     root = YamlValue.parse(text, file)
     if root is None:
         return ProjectFile()
-    found = root.fields(KEYS)
+    found = root.fields(KEYS, _ELSEWHERE)
 
     def maybe_text(key: str) -> str | None:
         return found[key].text() if key in found else None

@@ -15,7 +15,7 @@ import yaml
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _SWITCHES: Final = {"true": True, "false": False}
@@ -73,13 +73,21 @@ class YamlValue(NamedTuple):
             found.append((name, key, self._inner(value_node)))
         return found
 
-    def fields(self, allowed: Collection[str]) -> dict[str, YamlValue]:
-        """Narrow to a mapping with known keys; nulls are left out."""
+    def fields(
+        self, allowed: Collection[str], elsewhere: Mapping[str, str] | None = None
+    ) -> dict[str, YamlValue]:
+        """Narrow to a mapping with known keys; nulls are left out.
+
+        `elsewhere` maps what other formats call a key to its name here, for the hint.
+        """
+        meant = {**{key: key for key in allowed}, **(elsewhere or {})}
         found: dict[str, YamlValue] = {}
         for name, key, value in self.pairs():
             if name not in allowed:
-                near = difflib.get_close_matches(name.lower(), allowed, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(allowed)}"
+                near = difflib.get_close_matches(name.lower(), meant, n=1)
+                hint = (
+                    f"did you mean {meant[near[0]]!r}?" if near else f"known: {', '.join(allowed)}"
+                )
                 raise key.wrong(f"unknown key {name!r}", hint=hint)
             if not value.is_null():
                 found[name] = value

@@ -67,6 +67,9 @@ def test_a_check_may_be_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
+        ("enviroment: {}", "unknown key 'enviroment'", "did you mean 'env'?"),
+        ("command: x", "unknown key 'command'", "did you mean 'args'?"),
+        ("workingdir: /", "unknown key 'workingdir'", "did you mean 'workdir'?"),
         ("nmae: x", "wasmimg.yaml:1:1: unknown key 'nmae'", "did you mean 'name'?"),
         ("name: x\nEntryPoint: y", "wasmimg.yaml:2:1: unknown key", "'entrypoint'?"),
         ("zzz: 1", "unknown key 'zzz'", "known: name, source"),
