@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from wasmimg_images.archive.tarball import TarWriter
@@ -30,6 +31,8 @@ Named = tuple[Descriptor, "Sequence[Reference]"]
 
 
 def _index(images: Sequence[Named]) -> bytes:
+    """Name each image by its tag, as containerd does, or in full where two have the same tag."""
+    tags = Counter(reference.tag for _, references in images for reference in references)
     entries: list[dict[str, object]] = []
     for descriptor, references in images:
         if not references:
@@ -38,7 +41,9 @@ def _index(images: Sequence[Named]) -> bytes:
             named = descriptor.annotated(
                 {
                     ANNOTATION_IMAGE_NAME: str(reference),
-                    ANNOTATION_REF_NAME: reference.tag or str(reference.digest),
+                    ANNOTATION_REF_NAME: reference.tag
+                    if reference.tag and tags[reference.tag] == 1
+                    else str(reference),
                 },
             )
             entries.append(named.document())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wasmimg_images.archive import oci
 from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
 from wasmimg_images.registry.client import Client
@@ -111,3 +112,17 @@ def test_our_client_and_skopeo_agree_through_debian_s_registry(tmp_path: Path) -
         copy(f"docker://{reference}", f"docker://{registry.host}/b:1", "--all")
         other = Store(tmp_path / "other")
         assert client.pull(other, Reference.parse(f"{registry.host}/b:1")) == root
+
+
+def test_each_image_of_an_archive_can_be_addressed(store: Store, tmp_path: Path) -> None:
+    named = []
+    for text, seed in (("a", 1), ("b", 2), ("c:1", 3)):
+        root = add_manifest(store, [content(10, seed)])
+        named.append((root, (Reference.parse(text),)))
+    with (tmp_path / "images.tar").open("wb") as sink:
+        oci.write_archive(store, named, sink)
+    names = ("docker.io/library/a:latest", "docker.io/library/b:latest", "1")
+    for name, (root, _) in zip(names, named, strict=True):
+        layout = tmp_path / f"layout-{root.digest.short}"
+        copy(f"oci-archive:{tmp_path}/images.tar:{name}", f"oci:{layout}:x")
+        assert root.digest.hex in digests(layout)
