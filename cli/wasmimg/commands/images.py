@@ -36,7 +36,7 @@ def command(quiet: bool, digests: bool, as_json: bool) -> None:
                 reference.familiar_name,
                 reference.tag or "<none>",
                 str(descriptor.digest) if digests else descriptor.digest.short,
-                ago(summary.created) if summary.created is not None else "N/A",
+                _created(summary.created),
                 human(summary.size),
                 ",".join(platforms),
             ],
@@ -54,3 +54,8 @@ def command(quiet: bool, digests: bool, as_json: bool) -> None:
         print(json.dumps(documents, indent=2))
     else:
         table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "PLATFORMS"], rows)
+
+
+def _created(moment: float | None) -> str:
+    """Say when, but for what is no real date: none, or the 1970 of reproducible builds."""
+    return ago(moment) if moment else "-"

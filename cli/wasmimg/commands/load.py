@@ -27,6 +27,7 @@ def command(path: str) -> None:
     store = Store(Home.from_environ(os.environ).store)
     if path == "-" and sys.stdin.isatty():
         raise InvalidInput("an archive is not typed in", hint="redirect one, or use -i FILE")
+    before = dict(store.images())
     if path == "-":
         with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
             found = load.load(stream, store)
@@ -38,3 +39,7 @@ def command(path: str) -> None:
     for descriptor, reference in found:
         name = reference.familiar() if reference else descriptor.digest
         print(f"Loaded image: {name}")
+        old = before.get(reference) if reference else None
+        if old is not None and old.digest != descriptor.digest:
+            text = f"{name} is another image now; it was {old.digest.short}"
+            print(f"wasmimg: {text}", file=sys.stderr)

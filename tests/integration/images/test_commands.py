@@ -86,6 +86,7 @@ def test_an_image_from_build_to_removal(wasmimg: Wasmimg, module: Path) -> None:
     listed = [line.split() for line in wasmimg("images").splitlines()]
     assert listed[0][:3] == ["REPOSITORY", "TAG", "IMAGE"]
     assert [line[:2] for line in listed[1:]] == [["demo", "latest"], ["r.io/demo", "1"]]
+    assert [line[3] for line in listed[1:]] == ["-", "-"]  # 1970, as reproducible builds are
     assert wasmimg("images", "-q") == f"{digest[7:19]}\n"
     wasmimg("tag", digest[7:15], "other:2")
     (shown,) = json.loads(wasmimg("inspect", "other:2", "--check"))
@@ -183,6 +184,18 @@ def test_saved_images_load_elsewhere(
     assert other("load", stdin=(tmp_path / "saved.tar").read_bytes()).endswith("demo:1\n")
     (shown,) = json.loads(other("inspect", "demo:1", "--check"))
     assert shown["problems"] == []
+
+
+def test_a_name_that_an_archive_moves_is_told(
+    wasmimg: Wasmimg, module: Path, tmp_path: Path
+) -> None:
+    digest = wasmimg("build", module, "-t", "demo:1").strip().partition("@")[2]
+    wasmimg("save", "demo:1", "-o", tmp_path / "saved.tar", "--format", "docker")
+    done = wasmimg.run("load", "-i", tmp_path / "saved.tar")
+    assert done.stdout == b"Loaded image: demo:1\n"
+    told = f"wasmimg: demo:1 is another image now; it was {digest[7:19]}\n"
+    assert done.stderr.decode() == told
+    assert wasmimg.run("load", "-i", tmp_path / "saved.tar").stderr == b""
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive", "oci"])
