@@ -98,7 +98,7 @@ def push_all(store: Store, home: Home, built: Built, *, quiet: bool) -> None:
     from wasmimg.transfer import TransferLines
     from wasmimg_images.registry.client import Client
 
-    client = Client.from_environ(os.environ, cache=home.cache)
-    for reference in built.references:
-        with contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines:
-            client.push(store, reference, built.descriptor, lines)
+    with Client.from_environ(os.environ, cache=home.cache) as client:
+        for reference in built.references:
+            with contextlib.closing(TransferLines("pushed", quiet=quiet)) as lines:
+                client.push(store, reference, built.descriptor, lines)
