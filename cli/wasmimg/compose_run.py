@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from wasmimg.console import ago, progress, table, warning
-from wasmimg_compose import deploy, runtimes
+from wasmimg_compose import deploy, restart, runtimes
 from wasmimg_compose.creation import require_root
 from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
 from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order, unchanged
 from wasmimg_compose.record import Records
-from wasmimg_compose.recovery import needs_supervisor
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def print_logs(
 
     def alive() -> bool:
         now = host.containers(project.name)
-        return any(r.id in ids and r.state == "running" for r in now)
+        return any(r.id in ids and restart.is_up(r) for r in now)
 
     for line in lines(sources, tail=tail, follow=alive if follow else None):
         click.echo(str(line))
@@ -168,7 +167,7 @@ def print_logs(
 
 def show(records: Sequence[Record], *, every: bool, quiet: bool, as_json: bool) -> None:
     """Print the project's containers as Docker Compose does."""
-    shown = [record for record in records if every or needs_supervisor(record)]
+    shown = [record for record in records if every or restart.is_up(record)]
     if quiet:
         for record in shown:
             click.echo(record.id)

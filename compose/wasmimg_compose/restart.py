@@ -37,6 +37,16 @@ def is_waiting(record: Record) -> bool:
     return record.state == "exited" and is_due(record)
 
 
+def is_restarting(record: Record) -> bool:
+    """Tell whether it waits for its next start, or is being started again at this moment."""
+    return is_waiting(record) or (record.state == "starting" and record.restarts > 0)
+
+
+def is_up(record: Record) -> bool:
+    """Tell whether it runs, or will again without being asked."""
+    return record.state == "running" or is_restarting(record)
+
+
 def delay(record: Record, previous: float) -> float:
     """Tell how many seconds to wait before the next start, `previous` before the last one."""
     if previous <= 0 or record.finished_at - record.started_at >= STEADY:

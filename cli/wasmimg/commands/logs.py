@@ -16,7 +16,7 @@ from wasmimg_images.home import Home
 @click.argument("container")
 def command(container: str, follow: bool, tail: int | None) -> None:
     """Print a container's output, standard output and error as they came."""
-    from wasmimg_compose import lifecycle
+    from wasmimg_compose import lifecycle, restart
     from wasmimg_compose.log import chunks
     from wasmimg_compose.record import Records
     from wasmimg_images.errors import NotFound
@@ -27,9 +27,10 @@ def command(container: str, follow: bool, tail: int | None) -> None:
 
     def runs() -> bool:
         try:
-            return records.load(record.id).state in {"running", "starting"}
+            now = records.load(record.id)
         except NotFound:
             return False
+        return now.state == "starting" or restart.is_up(now)
 
     for data in chunks(records.log(record.id), tail=tail, follow=runs if follow else None):
         sys.stdout.buffer.write(data)

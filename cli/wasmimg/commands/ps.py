@@ -23,11 +23,10 @@ COLUMNS = ("CONTAINER ID", "IMAGE", "CREATED", "STATUS", "PORTS", "NAMES")
 def command(every: bool, quiet: bool, as_json: bool) -> None:
     """List the containers that run, or wait for their restart."""
     from wasmimg.console import ago, table
-    from wasmimg_compose import lifecycle
-    from wasmimg_compose.recovery import needs_supervisor
+    from wasmimg_compose import lifecycle, restart
 
     found = lifecycle.containers(Home.from_environ(os.environ))
-    shown = [record for record in found if every or needs_supervisor(record)]
+    shown = [record for record in found if every or restart.is_up(record)]
     if quiet:
         for record in shown:
             click.echo(record.short_id)
@@ -58,9 +57,10 @@ def status_of(record: Record) -> str:
         case "running":
             health = "" if record.health == "none" else f" ({record.health})"
             return f"Up {ago(record.started_at).removesuffix(' ago')}{health}"
+        case "exited" | "starting" if restart.is_restarting(record):
+            return f"Restarting ({record.exit_code}) {ago(record.finished_at)}"
         case "exited" if record.finished_at:
-            word = "Restarting" if restart.is_waiting(record) else "Exited"
-            return f"{word} ({record.exit_code}) {ago(record.finished_at)}"
+            return f"Exited ({record.exit_code}) {ago(record.finished_at)}"
         case "exited":
             return f"Exited ({record.exit_code})"
         case other:

@@ -26,6 +26,8 @@ def record(**changes: object) -> Record:
         ({"state": "running", "health": "healthy"}, "Up 3 minutes (healthy)"),
         ({"state": "exited", "exit_code": 7}, "Restarting (7) 5 seconds ago"),
         ({"state": "exited", "exit_code": 7, "wanted": "stopped"}, "Exited (7) 5 seconds ago"),
+        ({"state": "starting", "exit_code": 7, "restarts": 1}, "Restarting (7) 5 seconds ago"),
+        ({"state": "starting"}, "Starting"),
         ({"state": "exited", "exit_code": 0}, "Exited (0) 5 seconds ago"),
         ({"state": "exited", "finished_at": 0.0, "wanted": "stopped"}, "Exited (0)"),
     ],
