@@ -168,8 +168,8 @@ class Supervisor:
                 record = self._records.load(container)
                 if record.state != "exited" or not restart.is_due(record):
                     return
-                record = self._records.save(record._replace(restarts=record.restarts + 1))
-                started = self._start(record)
+                # Counted with the start's first entry: alone, the last count reads as the end.
+                started = self._start(record._replace(restarts=record.restarts + 1))
         except NotFound:
             return
         if started is not None:
@@ -180,5 +180,6 @@ class Supervisor:
             return starting.start(self._home, record, None)
         except (WasmimgError, OSError, client.ShimGone, TimeoutError) as error:
             left = teardown.undo_start(self._home, self._records.load(record.id), str(error))
-            self._plan_restart(self._records.save(left._replace(wanted="running", exit_code=125)))
+            left = left._replace(wanted="running", exit_code=125, restarts=record.restarts)
+            self._plan_restart(self._records.save(left))
             return None
