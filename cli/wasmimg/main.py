@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "images": "images",
     "import": "import_",
     "inspect": "inspect",
+    "install": "install",
     "kill": "kill",
     "load": "load",
     "login": "login",
@@ -36,6 +37,7 @@ COMMANDS: Final = {
     "save": "save",
     "stop": "stop",
     "tag": "tag",
+    "uninstall": "uninstall",
     "wait": "wait",
 }
 INTERRUPTED: Final = 130

@@ -1,0 +1,290 @@
+"""The plan of `wasmimg install`. Reads files, changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmimg_images.errors import HostError, InvalidInput
+from wasmimg_shim.install import daemon_json, launchers
+from wasmimg_shim.install.operations import (
+    BackUp,
+    MakeFolder,
+    Operation,
+    ProveContainerd,
+    ProveDocker,
+    ReloadDocker,
+    RemoveFile,
+    RestartDocker,
+    SweepContainerd,
+    SweepDocker,
+    WriteFile,
+)
+from wasmimg_shim.install.plan import RUNTIME_TYPE_SINCE, SHIMS_SINCE, Plan
+from wasmimg_shim.install.record import Entry
+from wasmimg_shim.install.rooted import digest
+
+if TYPE_CHECKING:
+    from wasmimg_shim.install.launchers import Launcher
+    from wasmimg_shim.install.machine import DockerHost, Machine
+    from wasmimg_shim.install.plan import Files
+    from wasmimg_shim.install.record import Record
+
+RUNTIME: Final = f"io.containerd.{launchers.OWN}.v1"
+BIN_DIR: Final = "/usr/local/bin"
+
+
+class Options(NamedTuple):
+    """What the user has asked for."""
+
+    bin_dir: str = BIN_DIR
+    drop_ins: bool = True
+    force: bool = False
+    restart: bool = False
+    proof: bool = True
+    keep_image_store: bool = False
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The names of the runtimes to install."""
+        return (launchers.OWN, *(launchers.DROP_INS if self.drop_ins else ()))
+
+
+def plan(
+    machine: Machine,
+    files: Files,
+    launcher: Launcher,
+    record: Record,
+    record_path: str,
+    options: Options,
+) -> Plan:
+    """Plan an installation, or the rest of one that was interrupted.
+
+    Raises InvalidInput for a daemon.json that can't be read and for files of other programs,
+    HostError for an engine that can't run shims or can't be restarted.
+    """
+    planner = _Planner(files, record, options)
+    for name in options.runtimes:
+        planner.add_launcher(launchers.program(options.bin_dir, name), launcher.text)
+    if machine.docker is not None:
+        planner.add_docker(machine.docker)
+    if machine.containerd is not None and machine.containerd.address is not None:
+        if machine.containerd.leftovers:
+            planner.operations.append(SweepContainerd(machine.containerd.address))
+        if options.proof:
+            runtime = RUNTIME
+            if not planner.is_searched("containerd", machine.containerd.search):
+                runtime = launchers.program(options.bin_dir, launchers.OWN)
+            planner.operations.append(ProveContainerd(machine.containerd.address, runtime))
+    if launcher.exposed:
+        planner.notes.append(
+            f"{launcher.exposed[0]} can be changed by others than root, and containerd runs it as root"
+        )
+    operations = planner.operations
+    if planner.record != record:
+        noted = WriteFile(record_path, planner.record.encode(), 0o644, "what uninstall undoes")
+        operations = [noted, *operations]
+    return Plan(tuple(operations), tuple(planner.notes), planner.asks)
+
+
+class _Planner:
+    """Collects the operations, and what the record must say before the first of them."""
+
+    def __init__(self, files: Files, record: Record, options: Options) -> None:
+        self.files = files
+        self.record = record
+        self.options = options
+        self.operations: list[Operation] = []
+        self.notes: list[str] = []
+        self.asks: str | None = None
+
+    # -- launchers
+
+    def add_launcher(self, path: str, content: bytes) -> None:
+        """Put a launcher in place, unless it is there; raises InvalidInput for a foreign file."""
+        current = self.files.read(path)
+        entry = self.record.entry(path)
+        what = "starts the shim"
+        if entry is not None and (current is None or _is_known(entry, current)):
+            keep = current is not None and digest(current) not in entry.ours
+            if current != content:
+                self._replace(path, content, launchers.MODE, what, entry, keep=keep)
+            return
+        if current is None or launchers.is_launcher(current):
+            entry = entry or Entry(path, None, None, ())
+            if current == content:
+                self._note_ours(entry, content)
+            else:
+                self._replace(path, content, launchers.MODE, what, entry, keep=False)
+            return
+        if not (self.options.force or launchers.is_ours(current)):
+            raise InvalidInput(
+                f"{path} is there already and is another program's",
+                hint="--force replaces it and keeps a copy; --no-drop-ins installs only"
+                f" containerd-shim-{launchers.OWN}-v1",
+            )
+        fresh = Entry(path, digest(current), self._fresh_backup(path), ())
+        self._replace(path, content, launchers.MODE, what, fresh, keep=True)
+
+    def _replace(
+        self, path: str, content: bytes, mode: int, what: str, entry: Entry, *, keep: bool
+    ) -> None:
+        for folder in self.files.missing_folders(path):
+            if folder not in self.record.folders:
+                self.record = self.record._replace(folders=(*self.record.folders, folder))
+            made = MakeFolder(folder)
+            if made not in self.operations:
+                self.operations.append(made)
+        if keep and entry.backup is not None:
+            self.operations.append(BackUp(path, entry.backup))
+        self.operations.append(WriteFile(path, content, mode, what))
+        self._note_ours(entry, content)
+
+    def _note_ours(self, entry: Entry, content: bytes) -> None:
+        ours = (*(each for each in entry.ours if each != digest(content)), digest(content))
+        self.record = self.record.with_entry(entry._replace(ours=ours))
+
+    def _fresh_backup(self, path: str) -> str:
+        name = f"{path}.before-wasmimg"
+        number = 2
+        while self.files.exists(name):
+            name = f"{path}.before-wasmimg.{number}"
+            number += 1
+        return name
+
+    # -- Docker
+
+    def add_docker(self, docker: DockerHost) -> None:
+        """Tell Docker of the runtimes, and make it read that."""
+        version = docker.version
+        if version is not None and version.major < SHIMS_SINCE:
+            raise HostError(
+                f"Docker {version} can't run containerd shims",
+                hint=f"Docker {SHIMS_SINCE}.0 and later can; --host containerd leaves Docker alone",
+            )
+        registers = version is None or version.major >= RUNTIME_TYPE_SINCE
+        if docker.socket is not None and docker.leftovers:
+            self.operations.append(SweepDocker(docker.socket))
+        wrote, restart = self._add_daemon_json(docker) if registers else (False, False)
+        if not registers:
+            self.notes.append(f"Docker {version} knows the runtime only as {RUNTIME}")
+        searched = self.is_searched("Docker's containerd", docker.search)
+        if not (registers or searched):
+            raise HostError(
+                f"Docker {version} finds shims only on its PATH, where {self.options.bin_dir} is not",
+                hint="choose a folder of its PATH with --bin-dir",
+            )
+        self._apply(docker, wrote=wrote, restart=restart, registers=registers)
+        if (
+            self.options.proof
+            and docker.socket is not None
+            and (not restart or self.options.restart)
+        ):
+            known = (launchers.OWN,) if registers else ()
+            runtimes = (*known, *((RUNTIME,) if searched else ()))
+            self.operations.append(ProveDocker(docker.socket, runtimes))
+
+    def _apply(self, docker: DockerHost, *, wrote: bool, restart: bool, registers: bool) -> None:
+        """Make a Docker that runs read its configuration."""
+        if docker.pid is None or docker.socket is None:
+            return
+        if restart and self.options.restart:
+            if not docker.systemd:
+                raise HostError(
+                    "Docker can't be restarted: it is not systemd that runs it",
+                    hint="install without --restart, and restart dockerd yourself",
+                )
+            self.operations.append(RestartDocker(docker.socket))
+            return
+        if restart:
+            self.notes.append(
+                "Docker's image store changes when Docker is restarted: systemctl restart docker;"
+                " then `wasmimg install` proves it"
+            )
+        names = frozenset(self.options.runtimes) if registers else frozenset[str]()
+        if wrote or names - docker.runtimes:
+            self.operations.append(ReloadDocker(docker.pid, docker.socket, names, frozenset[str]()))
+
+    def _add_daemon_json(self, docker: DockerHost) -> tuple[bool, bool]:
+        """Return whether the file is to be written, and whether Docker has to be restarted for it."""
+        path = docker.config
+        current = self.files.read(path)
+        entry = self.record.entry(path)
+        settings = [
+            daemon_json.runtime(name, launchers.program(self.options.bin_dir, name))
+            for name in self.options.runtimes
+        ]
+        self._refuse_flag(docker, "add-runtime", "runtimes")
+        if not (docker.snapshotter or self.options.keep_image_store):
+            self._refuse_flag(docker, "feature", "features")
+            settings.append(daemon_json.Setting(daemon_json.SNAPSHOTTER, value=True))
+        merged = daemon_json.merge(
+            current,
+            settings,
+            path,
+            ours=entry.changes if entry else (),
+            force=self.options.force,
+        )
+        if merged.changes:
+            self._write_daemon_json(path, current, merged, entry)
+        on = daemon_json.value_at(merged.raw, daemon_json.SNAPSHOTTER, path) is True
+        self._ask_about_images(docker, merged)
+        return bool(merged.changes), on and not docker.snapshotter
+
+    def _write_daemon_json(
+        self, path: str, current: bytes | None, merged: daemon_json.Merged, entry: Entry | None
+    ) -> None:
+        names = ", ".join(change.name for change in merged.changes if change.value != {})
+        mode = self.files.mode(path, 0o644)
+        add = f"add {names}"
+        if entry is not None and (current is not None and digest(current) in entry.ours):
+            changes = (*entry.changes, *merged.changes)
+            self._replace(path, merged.raw, mode, add, entry._replace(changes=changes), keep=False)
+        elif entry is None or _is_known(entry, current):
+            before = None if current is None else digest(current)
+            backup = entry.backup if entry is not None else None
+            if backup is None and before is not None:
+                backup = self._fresh_backup(path)
+            new = Entry(path, before, backup, entry.ours if entry else (), merged.changes)
+            self._replace(path, merged.raw, mode, add, new, keep=before is not None)
+        else:  # somebody has changed it since: what was there before that is not to come back
+            if entry.backup is not None:
+                self.operations.append(RemoveFile(entry.backup))
+            changes = (*entry.changes, *merged.changes)
+            self._replace(path, merged.raw, mode, add, entry, keep=False)
+            changed = Entry(path, None, None, (), changes)
+            self.record = self.record.with_entry(changed)
+
+    def _refuse_flag(self, docker: DockerHost, flag: str, key: str) -> None:
+        if flag in docker.flags:
+            raise HostError(
+                f"dockerd runs with --{flag}, and then refuses {key} in {docker.config}",
+                hint=f"move what --{flag} says into {docker.config}",
+            )
+
+    def _ask_about_images(self, docker: DockerHost, merged: daemon_json.Merged) -> None:
+        turned_on = [c for c in merged.changes if c.path == daemon_json.SNAPSHOTTER]
+        images, containers = docker.hidden
+        if turned_on and (images or containers):
+            self.asks = (
+                f"Docker's image store changes: its {images} images and {containers} containers are"
+                " not shown until features.containerd-snapshotter is off again"
+            )
+        elif turned_on and turned_on[0].previous:
+            self.asks = (
+                f"features.containerd-snapshotter is off in {docker.config}, and is turned on"
+            )
+
+    def is_searched(self, who: str, search: tuple[str, ...]) -> bool:
+        """Tell whether an engine finds the launchers by name; a note says so if not."""
+        if not search or self.options.bin_dir in search:
+            return True
+        self.notes.append(
+            f"{self.options.bin_dir} is not on the PATH of {who}: {RUNTIME} is not found there"
+        )
+        return False
+
+
+def _is_known(entry: Entry, current: bytes | None) -> bool:
+    """Tell whether a file holds what it held before, or what we gave it."""
+    found = None if current is None else digest(current)
+    return found == entry.before or found in entry.ours

@@ -1,0 +1,71 @@
+"""The launchers that engines find on their PATH, and what is known about other files of their names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wasmimg_shim import launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: The runtimes' short names: containerd-shim-NAME-v1 is the program of io.containerd.NAME.v1.
+OWN: Final = "wasmimg"
+#: Names of other shims that published Compose files ask for; the name picks the engine.
+DROP_INS: Final = ("wasmedge", "wasmtime")
+MODE: Final = 0o755
+#: What our launchers contain, and the script that pip makes for the same entry point.
+_OURS: Final = b"from wasmimg_shim.main import main"
+
+
+class Launcher(NamedTuple):
+    """The text of a launcher; `exposed` lists what it runs that others than root could change."""
+
+    text: bytes
+    python: str
+    exposed: tuple[str, ...]
+
+
+def program(bin_dir: str, name: str) -> str:
+    """Return the path of the launcher of a runtime."""
+    return f"{bin_dir}/containerd-shim-{name}-v1"
+
+
+def is_ours(content: bytes) -> bool:
+    """Tell whether a file starts our shim."""
+    return content.startswith(b"#!") and _OURS in content
+
+
+def is_launcher(content: bytes) -> bool:
+    """Tell whether a file is a launcher, by the line that they all have."""
+    return is_ours(content) and b"made by wasmimg\n" in content
+
+
+def of_this_installation(root: str = "/") -> Launcher:
+    """Make the launcher for this interpreter and its packages, as paths inside `root`."""
+
+    def inside(path: str) -> str:
+        return path.removeprefix(root) if root != "/" and path.startswith(f"{root}/") else path
+
+    paths = launcher.own_paths()
+    text = launcher.text(inside(sys.executable), [inside(path) for path in paths])
+    return Launcher(
+        text.encode(), inside(sys.executable), tuple(_exposed([sys.executable, *paths]))
+    )
+
+
+def _exposed(paths: Iterable[str]) -> Iterator[str]:
+    """Find what is writable by others than root: containerd runs the launcher as root."""
+    seen: set[str] = set()
+    for start in paths:
+        path = os.path.realpath(start)
+        while path not in seen:
+            seen.add(path)
+            found = os.stat(path)
+            sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+            if found.st_uid != 0 or (found.st_mode & stat.S_IWOTH and not sticky):
+                yield path
+            path = os.path.dirname(path)
