@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wasmimg_testing.machines import FORKY, RUNTIME, WASM, docker_host, root
+from wasmimg_testing.machines import FORKY, RUNTIME, TRIXIE, WASM, docker_host, root
 from wasmimg_testing.waiting import until
 
 LOOKS = {
@@ -77,7 +77,7 @@ def test_a_machine_leaves_nothing(roots: None, archive: Path) -> None:
 
 @pytest.mark.slow
 def test_two_machines_run_side_by_side(roots: None, archive: Path) -> None:
-    with docker_host(FORKY) as one, docker_host(FORKY) as other:
+    with docker_host(FORKY) as one, docker_host(TRIXIE) as other:
         for host in (one, other):
             host.load(archive)
             name = host.docker(
