@@ -53,20 +53,21 @@ def _copy_oom_score(pid: int) -> None:
 
 
 def _join_cgroups(pid: int) -> None:
-    mine = dict(_cgroups("self"))
-    for mount, path in _cgroups(str(pid)):
-        if mine.get(mount) != path:
-            with suppress(OSError), open(f"{mount}{path}/cgroup.procs", "w") as processes:
-                processes.write("0")
+    mine = set(_entrances("self"))
+    for entrance in _entrances(str(pid)):
+        if entrance not in mine:
+            with suppress(OSError), open(entrance, "w") as entry:
+                entry.write("0")
 
 
-def _cgroups(process: str) -> Iterator[tuple[str, str]]:
-    """Yield (mount point, path) of each hierarchy that the process is in (cgroups(7))."""
+def _entrances(process: str) -> Iterator[str]:
+    """Yield the file of each cgroup of the process by which another enters (cgroups(7))."""
     with open(f"/proc/{process}/cgroup") as lines:
         for line in lines:
             _, controllers, path = line.rstrip("\n").split(":", 2)
             if controllers:
-                yield f"{CGROUP_ROOT}/{controllers.removeprefix('name=')}", path
+                # A thread that moves itself by this file waits for no lock of the whole kernel.
+                yield f"{CGROUP_ROOT}/{controllers.removeprefix('name=')}{path}/tasks"
             else:
                 hybrid = os.path.isdir(f"{CGROUP_ROOT}/unified")
-                yield f"{CGROUP_ROOT}/unified" if hybrid else CGROUP_ROOT, path
+                yield f"{CGROUP_ROOT}{'/unified' if hybrid else ''}{path}/cgroup.procs"

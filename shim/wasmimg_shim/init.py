@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
     from wasmimg_shim.hooks import State
     from wasmimg_shim.linux.caps import CapabilitySets
+    from wasmimg_shim.linux.cgroup import Cgroup
     from wasmimg_shim.linux.mounts import Operation
     from wasmimg_shim.sandbox import Program
     from wasmimg_shim.seccomp import Filter
     from wasmimg_shim.spec import Hooks, Process
 
-#: what the parent writes once init is in its cgroup, once hooks have run, and at Start
-PLACED, HOOKED, START = b"p", b"h", b"s"
+#: what the parent writes once hooks have run, and at Start
+HOOKED, START = b"h", b"s"
 #: exit status of an init that failed before its program ran, or whose program raised
 LOST = 255
 HIGHEST_FD = 0xFFFFFFFF
@@ -70,6 +71,7 @@ class Sandbox(NamedTuple):
     seccomp: Filter | None
     hooks: Hooks
     state: State
+    cgroup: Cgroup
 
 
 class Ends(NamedTuple):
@@ -131,8 +133,7 @@ def _close(sandbox: Sandbox, program: Program, ends: Ends, stage: _Stage) -> Non
 
     # From here on memory and processes are the container's.
     stage.name = "cgroup"
-    if os.read(ends.control, 1) != PLACED:
-        raise HostError("the shim has died while it made a container")
+    sandbox.cgroup.enter()
     _set_oom_score(sandbox.process.oom_score_adj)
 
     stage.name = "namespaces"

@@ -65,15 +65,6 @@ class Child:
         self.cgroup = cgroup
         self._control_fd = control_fd
 
-    def place(self) -> None:
-        """Move init into its cgroup and let it go on.
-
-        That it has failed meanwhile is no error here: `confirm` says why.
-        """
-        with contextlib.suppress(BrokenPipeError, ProcessLookupError):
-            self.cgroup.add(self.pid)
-            os.write(self._control_fd, init.PLACED)
-
     def confirm(self) -> bool:
         """Take init's answer, once `status_fd` is readable: False where it waits for hooks.
 
@@ -152,6 +143,7 @@ def plan(bundle: Bundle, filters: str | None = None) -> Plan:
         hooks=spec.hooks,
         state=State.of(bundle),
         seccomp=_filter(spec.linux.seccomp, filters),
+        cgroup=cgroup,
     )
     return Plan(spaces, cgroup, sandbox)
 
@@ -195,8 +187,6 @@ def spawn(
             for _, _, fd in joined:
                 opened.callback(os.close, fd)
             child = _fork(planned, joined, stdio, program, keep)
-        undo.callback(_abandon, child)
-        child.place()
         undo.pop_all()
     return child
 
@@ -263,15 +253,6 @@ def _fork_here(child: Callable[[], None]) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
-
-
-def _abandon(child: Child) -> None:
-    """Kill and reap an init that never got so far as to be somebody's container."""
-    with contextlib.suppress(ProcessLookupError):
-        child.kill(signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
-    child.cleanup()
 
 
 def remove_leftovers(bundle: str) -> None:

@@ -160,10 +160,15 @@ class Cgroup:
             hint="enable it on the kernel's command line, or drop the limit",
         )
 
-    def add(self, pid: int) -> None:
-        """Move a process in; what it makes from now on is born there."""
+    def enter(self) -> None:
+        """Move the calling process, which has one thread, in; what it makes is born there.
+
+        A thread that moves itself needs no lock of the whole kernel: ten milliseconds and more
+        that another process, or `cgroup.procs`, would wait for (Linux, cgroup_procs_write_start).
+        """
+        file = "cgroup.procs" if self.unified else "tasks"
         for _, path in self.folders:
-            _write(os.path.join(path, "cgroup.procs"), str(pid))
+            _write(os.path.join(path, file), "0")
 
     def processes(self) -> tuple[int, ...]:
         """List the container's processes by the host's numbers."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -158,11 +160,18 @@ def test_version_2_folders(boxes: Boxes) -> None:
     """On a hybrid host the controllers are elsewhere; the folder's life is the same."""
     path = f"{UNIFIED}{boxes.cgroup}-parent/inner"
     cgroup = Cgroup((("", path),))
-    child = boxes.confirmed(Function(lambda: 1))
     cgroup.create(str(boxes.folder / "record"))
-    cgroup.add(child.pid)
-    assert cgroup.processes() == (child.pid,)
-    assert cgroup.oom_kills() == 0
-    cgroup.remove()
-    assert reap(child) == -signal.SIGKILL
+    words = (
+        "from wasmimg_shim.linux.cgroup import Cgroup; Cgroup.recall({!r}).enter(); print(input())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", words.format(str(boxes.folder / "record"))],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        eventually(lambda: bool(cgroup.processes()))
+        assert cgroup.processes() == (child.pid,)
+        assert cgroup.oom_kills() == 0
+        cgroup.remove()
+        assert child.wait() == -signal.SIGKILL
     os.rmdir(os.path.dirname(path))
