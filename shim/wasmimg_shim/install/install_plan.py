@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_shim.install import daemon_json, launchers
+from wasmimg_shim.install.machine import ContainerdHost, DockerHost
 from wasmimg_shim.install.operations import (
     BackUp,
     MakeFolder,
@@ -13,7 +14,6 @@ from wasmimg_shim.install.operations import (
     ProveContainerd,
     ProveDocker,
     ReloadDocker,
-    RemoveFile,
     RestartDocker,
     SweepContainerd,
     SweepDocker,
@@ -25,7 +25,7 @@ from wasmimg_shim.install.rooted import digest
 
 if TYPE_CHECKING:
     from wasmimg_shim.install.launchers import Launcher
-    from wasmimg_shim.install.machine import DockerHost, Machine
+    from wasmimg_shim.install.machine import Machine
     from wasmimg_shim.install.plan import Files
     from wasmimg_shim.install.record import Record
 
@@ -63,6 +63,7 @@ def plan(
     HostError for an engine that can't run shims or can't be restarted.
     """
     planner = _Planner(files, record, options)
+    planner.note_what_rests(machine)
     for name in options.runtimes:
         planner.add_launcher(launchers.program(options.bin_dir, name), launcher.text)
     if machine.docker is not None:
@@ -96,6 +97,17 @@ class _Planner:
         self.operations: list[Operation] = []
         self.notes: list[str] = []
         self.asks: str | None = None
+
+    def note_what_rests(self, machine: Machine) -> None:
+        """Say which engine can't be asked and is not proved."""
+        idle = [
+            name
+            for name, host in (("Docker", machine.docker), ("containerd", machine.containerd))
+            if (isinstance(host, DockerHost) and host.pid is None)
+            or (isinstance(host, ContainerdHost) and host.address is None)
+        ]
+        if idle and self.options.proof:
+            self.notes.append(f"{' and '.join(idle)} can't be reached: no proof by a run")
 
     # -- launchers
 
@@ -247,12 +259,9 @@ class _Planner:
             new = Entry(path, before, backup, entry.ours if entry else (), merged.changes)
             self._replace(path, merged.raw, mode, add, new, keep=before is not None)
         else:  # somebody has changed it since: what was there before that is not to come back
-            if entry.backup is not None:
-                self.operations.append(RemoveFile(entry.backup))
-            changes = (*entry.changes, *merged.changes)
-            self._replace(path, merged.raw, mode, add, entry, keep=False)
-            changed = Entry(path, None, None, (), changes)
-            self.record = self.record.with_entry(changed)
+            changed = entry._replace(changes=(*entry.changes, *merged.changes))
+            self._replace(path, merged.raw, mode, add, changed, keep=False)
+            self.record = self.record.with_entry(changed._replace(ours=()))
 
     def _refuse_flag(self, docker: DockerHost, flag: str, key: str) -> None:
         if flag in docker.flags:

@@ -74,9 +74,10 @@ class Root:
             fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise HostError(f"{path} is no regular file", hint="move it out of the way")
         with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise HostError(f"{path} is no regular file", hint="move it out of the way")
             return file.read()
 
     def exists(self, path: str) -> bool:
@@ -111,17 +112,22 @@ class Root:
             return default
 
     def back_up(self, path: str, backup: str) -> None:
-        """Give a file a second name; where it can't have one, copy it. An old backup is replaced."""
+        """Copy a file with its owner, rights and times; an old backup is replaced.
+
+        Not a second name of it: who edits the file in place would edit the backup.
+        """
         real, kept = self.outside(path), self.outside(backup)
         temporary = _fresh(kept)
+        shutil.copy2(real, temporary)
+        owner = os.stat(real)
+        fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.link(real, temporary)
-        except OSError:
-            shutil.copy2(real, temporary)
-            owner = os.stat(real)
-            os.chown(temporary, owner.st_uid, owner.st_gid)
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+            os.fchmod(fd, stat.S_IMODE(owner.st_mode))  # a change of owner may clear bits
+            os.fsync(fd)
+        finally:
+            os.close(fd)
         os.replace(temporary, kept)
-        _fresh(kept)  # rename(2) between two names of one file leaves both
         _sync_folder(kept)
 
     def rename(self, path: str, target: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_shim.install import daemon_json
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wasmimg_shim.install.machine import DockerHost, Machine
     from wasmimg_shim.install.plan import Files
     from wasmimg_shim.install.record import Entry, Record
+
+_MODE: Final = 0o644
 
 
 def plan(
@@ -53,148 +55,166 @@ def plan(
             f"containers run that need what would be removed: {', '.join(running)}",
             hint="stop them first, or use --force",
         )
-    planner = _Planner(files)
+    operations: list[Operation] = []
     if machine.docker is not None and machine.docker.leftovers and machine.docker.socket:
-        planner.operations.append(SweepDocker(machine.docker.socket))
+        operations.append(SweepDocker(machine.docker.socket))
     if (
         machine.containerd is not None
         and machine.containerd.leftovers
         and machine.containerd.address
     ):
-        planner.operations.append(SweepContainerd(machine.containerd.address))
+        operations.append(SweepContainerd(machine.containerd.address))
+    undoing = _Undoing(files)
     for entry in reversed(record.entries):
-        planner.undo(entry)
-    if machine.docker is not None:
-        planner.tell_docker(machine.docker, restart=restart)
-    if run_dir is not None and (files.exists(record_path) or planner.operations):
-        planner.operations.append(EndZygotes(run_dir))
-    planner.operations += [RemoveFolder(folder) for folder in reversed(record.folders)]
-    if files.exists(record_path):
-        planner.operations += [RemoveFile(record_path), RemoveFolder(_parent(record_path))]
-    return Plan(tuple(planner.operations), tuple(planner.notes))
+        undone = undoing.undo(entry)
+        if machine.docker is not None and entry.path == machine.docker.config and entry.changes:
+            store = _Store(record, record_path, files.exists(record_path))
+            undone = undoing.tell_docker(machine.docker, entry, undone, store, restart=restart)
+        operations += undone
+    noted = files.exists(record_path)
+    if run_dir is not None and (noted or operations):
+        operations.append(EndZygotes(run_dir))
+    operations += [RemoveFolder(folder) for folder in reversed(record.folders)]
+    if noted:
+        operations += [RemoveFile(record_path), RemoveFolder(record_path.rpartition("/")[0] or "/")]
+    return Plan(tuple(operations), tuple(undoing.notes))
 
 
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
+class _Undoing:
+    """Finds what undoes each file, and how Docker gets to know of it."""
 
-
-class _Planner:
     def __init__(self, files: Files) -> None:
         self.files = files
-        self.operations: list[Operation] = []
         self.notes: list[str] = []
-        #: path of a daemon.json -> what is in it now and will be
-        self.contents: dict[str, tuple[bytes | None, bytes | None]] = {}
-        self.runtimes: frozenset[str] = frozenset()
+        #: what daemon.json holds now and will hold
+        self.now: bytes | None = None
+        self.then: bytes | None = None
 
-    def undo(self, entry: Entry) -> None:
+    def undo(self, entry: Entry) -> list[Operation]:
         """Undo one file, whatever has become of it."""
         current = self.files.read(entry.path)
         found = None if current is None else digest(current)
         kept = self._kept(entry)
-        if entry.changes:
-            names = [
-                change.path[1]
-                for change in entry.changes
-                if change.path[0] == "runtimes" and change.path[1:]
-            ]
-            self.runtimes |= frozenset(names)
-            self.contents[entry.path] = (current, current)
+        self.now = self.then = current
         if found == entry.before and found not in entry.ours:
-            self._drop(entry, kept)
-        elif current is None or found in entry.ours:
-            self._put_back(entry, current, kept)
-        elif entry.changes:
-            self._remove_changes(entry, current)
-            self._drop(entry, kept)
-        else:
-            also = f"; what was there before is {entry.backup}" if kept is not None else ""
-            self.notes.append(f"{entry.path} was replaced by somebody else and stays{also}")
+            return _drop(entry, kept)
+        if current is None or found in entry.ours:
+            return self._put_back(entry, current, kept)
+        if entry.changes:
+            return [*self._remove_changes(entry, current), *_drop(entry, kept)]
+        also = f"; what was there before is {entry.backup}" if kept is not None else ""
+        self.notes.append(f"{entry.path} was replaced by somebody else and stays{also}")
+        return []
 
     def _kept(self, entry: Entry) -> bytes | None:
         """Read the backup, if it is there and is what was kept."""
         kept = self.files.read(entry.backup) if entry.backup is not None else None
         return kept if kept is not None and digest(kept) == entry.before else None
 
-    def _drop(self, entry: Entry, kept: bytes | None) -> None:
-        if entry.backup is not None and kept is not None:
-            self.operations.append(RemoveFile(entry.backup))
-
-    def _put_back(self, entry: Entry, current: bytes | None, kept: bytes | None) -> None:
+    def _put_back(self, entry: Entry, current: bytes | None, kept: bytes | None) -> list[Operation]:
         """Restore what was there before; a file that somebody removed comes back as well."""
         if kept is not None and entry.backup is not None:
-            self.operations.append(Restore(entry.path, entry.backup))
-        elif entry.before is not None and entry.changes and current is not None:
+            self.then = kept
+            return [Restore(entry.path, entry.backup)]
+        if entry.before is not None and entry.changes and current is not None:
             self.notes.append(f"{entry.backup} is gone: only our keys are removed")
-            self._remove_changes(entry, current)
-            return
-        else:
-            if entry.before is not None:
-                self.notes.append(f"{entry.backup} is gone: {entry.path} can't be put back")
-            if current is not None:
-                self.operations.append(RemoveFile(entry.path))
-        if entry.changes:
-            self.contents[entry.path] = (current, kept)
+            return self._remove_changes(entry, current)
+        if entry.before is not None:
+            self.notes.append(f"{entry.backup} is gone: {entry.path} can't be put back")
+        self.then = None
+        return [RemoveFile(entry.path)] if current is not None else []
 
-    def _remove_changes(self, entry: Entry, current: bytes) -> None:
+    def _remove_changes(self, entry: Entry, current: bytes) -> list[Operation]:
         unmerged = daemon_json.unmerge(current, entry.changes, entry.path)
         self.notes.extend(
             f"{entry.path}: {change.name} was changed since and stays" for change in unmerged.kept
         )
-        left: bytes | None = unmerged.raw
+        self.then = unmerged.raw
         if entry.before is None and daemon_json.is_empty(unmerged.raw):
-            left = None
-            self.operations.append(RemoveFile(entry.path))
-        elif unmerged.raw != current:
-            self.notes.append(f"{entry.path} was changed since: only our keys are removed")
-            mode = self.files.mode(entry.path, 0o644)
-            self.operations.append(
-                WriteFile(entry.path, unmerged.raw, mode, "without our keys, all else as it is")
-            )
-        self.contents[entry.path] = (current, left)
+            self.then = None
+            return [RemoveFile(entry.path)]
+        if unmerged.raw == current:
+            return []
+        self.notes.append(f"{entry.path} was changed since: only our keys are removed")
+        mode = self.files.mode(entry.path, _MODE)
+        return [WriteFile(entry.path, unmerged.raw, mode, "without our keys, all else as it is")]
 
-    def tell_docker(self, docker: DockerHost, *, restart: bool) -> None:
-        """Have Docker read what is left of its configuration."""
-        if docker.config not in self.contents:
-            return
-        now, then = self.contents[docker.config]
-        left = _runtimes(then, docker.config)
-        default = daemon_json.value_at(then, ("default-runtime",), docker.config)
-        if default in self.runtimes - left:
+    def tell_docker(
+        self,
+        docker: DockerHost,
+        entry: Entry,
+        undone: list[Operation],
+        store: _Store,
+        *,
+        restart: bool,
+    ) -> list[Operation]:
+        """Add to what undoes daemon.json that Docker reads it."""
+        left = _runtimes(self.then, docker.config)
+        names = frozenset(
+            c.path[1] for c in entry.changes if c.path[0] == "runtimes" and c.path[1:]
+        )
+        gone = names - left
+        default = daemon_json.value_at(self.then, ("default-runtime",), docker.config)
+        if default in gone:
             raise InvalidInput(
                 f"{docker.config}: default-runtime is {default}, which would be gone",
                 hint="set another one first",
             )
         if docker.pid is None or docker.socket is None:
-            return
-        if self._changes_store(docker, then):
-            if not restart:
-                self.notes.append(
-                    "Docker goes back to its own image store when it is restarted:"
-                    " systemctl restart docker"
-                )
-            elif not docker.systemd:
+            return undone
+        if self._changes_store(docker):
+            if restart and not docker.systemd:
                 raise HostError(
                     "Docker can't be restarted: it is not systemd that runs it",
                     hint="uninstall without --restart, and restart dockerd yourself",
                 )
-            else:
-                self.operations.append(RestartDocker(docker.socket))
-                return
-        if now != then or docker.runtimes & (self.runtimes - left):
-            self.operations.append(
-                ReloadDocker(docker.pid, docker.socket, self.runtimes & left, self.runtimes - left)
+            if restart:
+                return [*undone, RestartDocker(docker.socket)]
+            self.notes.append(
+                "Docker goes back to its own image store when it is restarted:"
+                " systemctl restart docker"
             )
+        reload = ReloadDocker(docker.pid, docker.socket, names & left, gone)
+        if not undone or not docker.runtimes & gone:
+            return [*undone, reload] if self.now != self.then else undone
+        if daemon_json.value_at(self.then, ("runtimes",), docker.config) is not None:
+            return [*undone, reload]
+        return [*self._forget(entry, store), reload, *undone]
 
-    def _changes_store(self, docker: DockerHost, then: bytes | None) -> bool:
+    def _forget(self, entry: Entry, store: _Store) -> list[Operation]:
+        """Have dockerd forget our runtimes: a file that does not name any leaves it those it knows."""
+        none = daemon_json.Setting(("runtimes",), {})
+        nothing = daemon_json.merge(self.then, [none], entry.path, force=True)
+        mode = self.files.mode(entry.path, _MODE)
+        operations: list[Operation] = []
+        if entry.ours and store.noted:
+            ours = (*entry.ours, digest(nothing.raw))
+            record = store.record.with_entry(entry._replace(ours=ours))
+            operations.append(
+                WriteFile(store.path, record.encode(), _MODE, "what uninstall undoes")
+            )
+        what = "no runtimes, for Docker to forget them"
+        return [*operations, WriteFile(entry.path, nothing.raw, mode, what)]
+
+    def _changes_store(self, docker: DockerHost) -> bool:
         """Tell whether Docker will have another image store after a restart."""
         if not docker.snapshotter:
             return False
         is_default = docker.version is None or docker.version.major >= SNAPSHOTTER_DEFAULT_SINCE
-        return (
-            not is_default
-            and daemon_json.value_at(then, daemon_json.SNAPSHOTTER, docker.config) is not True
-        )
+        on = daemon_json.value_at(self.then, daemon_json.SNAPSHOTTER, docker.config) is True
+        return not (is_default or on)
+
+
+class _Store(NamedTuple):
+    """The record, and where it is kept."""
+
+    record: Record
+    path: str
+    noted: bool
+
+
+def _drop(entry: Entry, kept: bytes | None) -> list[Operation]:
+    return [RemoveFile(entry.backup)] if entry.backup is not None and kept is not None else []
 
 
 def _runtimes(raw: bytes | None, where: str) -> frozenset[str]:
