@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wasmimg_testing import toolbox
 from wasmimg_testing.machines import (
     BOOKWORM,
     FORKY,
@@ -35,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.root)
             item.add_marker(pytest.mark.network)
+            item.add_marker(pytest.mark.toolchain)
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +49,19 @@ def roots() -> None:
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return guests.archive(tmp_path_factory.mktemp("guests"))
+def archive(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images that every host has."""
+    assert pytestconfig.cache is not None
+    guest = toolbox.compiled(pytestconfig.cache.mkdir("toolbox"))
+    return guests.archive(tmp_path_factory.mktemp("guests"), guest)
 
 
 @pytest.fixture(scope="session", params=DOCKERS)
 def docker(request: pytest.FixtureRequest, roots: None, archive: Path) -> Iterator[DockerHost]:
     with docker_host(DOCKERS[request.param]) as host:
         host.load(archive)
+        for network in ("none", "host", "bridge"):  # what an engine makes once, it keeps
+            host.run("--rm", "--network", network, "test/hello").well()
         yield host
 
 

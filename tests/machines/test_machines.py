@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wasmimg_testing.machines import FORKY, RUNTIME, TRIXIE, WASM, docker_host, root
+from wasmimg_testing.machines import FORKY, TRIXIE, docker_host, root
 from wasmimg_testing.waiting import until
 
 LOOKS = {
@@ -66,10 +66,7 @@ def test_a_machine_leaves_nothing(roots: None, archive: Path) -> None:
     before = snapshot(mark)
     with docker_host(FORKY) as host:
         host.load(archive)
-        begun = host.docker(
-            "run", "-d", "--runtime", RUNTIME, "--platform", WASM, "-p", "80:80", "test/sleep"
-        )
-        begun.well()
+        host.run("-d", "-p", "80:80", "test/sleep").well()
         assert snapshot(mark)["namespaces"] != before["namespaces"]
         assert snapshot(mark)["interfaces"] == before["interfaces"]
     until(lambda: snapshot(mark) == before, f"{before}\n==\n{snapshot(mark)}", 20)
@@ -80,10 +77,6 @@ def test_two_machines_run_side_by_side(roots: None, archive: Path) -> None:
     with docker_host(FORKY) as one, docker_host(TRIXIE) as other:
         for host in (one, other):
             host.load(archive)
-            name = host.docker(
-                *("run", "-d", "--name", "same", "--runtime", RUNTIME, "--platform", WASM),
-                *("-p", "8000:8000", "test/sleep"),
-            )
-            name.well()
+            host.run("-d", "--name", "same", "-p", "8000:8000", "test/sleep").well()
         for host in (one, other):
             assert host.docker("ps", "--format", "{{.Names}}").well() == "same"

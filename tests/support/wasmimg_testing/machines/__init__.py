@@ -1,8 +1,8 @@
 """Machines with the engines that people have, each a Debian release in namespaces of its own.
 
     with docker_host(FORKY) as host:            # Docker 28.5 on containerd 2.1; TRIXIE: 26.1 on 1.7
-        host.load(archive)                      # an archive of images, made by `guests.archive(folder)`
-        done = host.docker("run", "--rm", "--runtime", RUNTIME, "--platform", WASM, "test/hello")
+        host.load(archive)                      # an archive of images, the fixture `archive`
+        done = host.run("--rm", "test/hello")   # docker run --runtime ... --platform wasi/wasm ...
         assert done.code == 0 and done.out == "hello\\n"
         host.machine.run("sh", "-c", "...")     # any command in the machine -> Done(code, out, err)
         host.machine.path("/etc/docker")        # a machine's path, as the host that runs tests sees it
@@ -18,19 +18,15 @@ and sockets to itself, and nothing of it is left when the block ends.
 """
 
 from wasmimg_testing.machines.containerd import ContainerdHost, containerd_host
-from wasmimg_testing.machines.docker import DockerHost, docker_host
+from wasmimg_testing.machines.docker import RUNTIME, DockerHost, docker_host
 from wasmimg_testing.machines.machine import Done, Machine, machine
 from wasmimg_testing.machines.release import BOOKWORM, FORKY, TRIXIE, Release
-
-RUNTIME = "io.containerd.wasmimg.v1"
-WASM = "wasi/wasm"
 
 __all__ = (
     "BOOKWORM",
     "FORKY",
     "RUNTIME",
     "TRIXIE",
-    "WASM",
     "ContainerdHost",
     "DockerHost",
     "Done",

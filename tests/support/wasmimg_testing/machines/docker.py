@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from wasmimg_testing.machines.release import Release
 
+RUNTIME = "io.containerd.wasmimg.v1"
+PLATFORM = "wasi/wasm"
 DAEMON_JSON = "/etc/docker/daemon.json"
 LOG = "/var/log/dockerd.log"
 SOCKET = "/run/docker.sock"
@@ -36,6 +38,19 @@ class DockerHost:
     def docker(self, *words: str | Path, stdin: bytes = b"", timeout: float = 120) -> Done:
         """Run a `docker` command to its end."""
         return self.machine.run("docker", *words, stdin=stdin, timeout=timeout)
+
+    def run(self, *words: str | Path, stdin: bytes = b"", timeout: float = 60) -> Done:
+        """Run a container of ours: `docker run` with our runtime and platform, then the words."""
+        ours = ("run", "--runtime", RUNTIME, "--platform", PLATFORM)
+        return self.docker(*ours, *words, stdin=stdin, timeout=timeout)
+
+    def state(self, name: str) -> Mapping[str, object]:
+        """Give a container's state as `docker inspect` has it."""
+        match self.inspect(name):
+            case {"State": {**state}}:
+                return state
+            case other:
+                raise AssertionError(other)
 
     def inspect(self, name: str) -> Mapping[str, object]:
         """Give what `docker inspect` has of one object."""

@@ -61,8 +61,10 @@ class Machine:
         """Word a command for the host that runs one in the machine."""
         kinds = [f"--{kind}" for kind in KINDS]
         script = f'{self.cgroup.entering()}; exec nsenter --target={self.first} "$@"'
-        env = ["env", "-i", *(f"{k}={v}" for k, v in {**ENVIRONMENT, **environment}.items())]
-        return ["sh", "-c", script, "enter", *kinds, "--", *env, *map(str, words)]
+        # nsenter has a child for the pid namespace, which is to end when somebody ends nsenter.
+        tied = ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i"]
+        env = [f"{name}={value}" for name, value in {**ENVIRONMENT, **environment}.items()]
+        return ["sh", "-c", script, "enter", *kinds, "--", *tied, *env, *map(str, words)]
 
     def run(
         self, *words: str | Path, stdin: bytes = b"", timeout: float = 120, **environment: str
@@ -73,7 +75,8 @@ class Machine:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise AssertionError(f"{words} hangs in {self.name}") from None
+            out, err = process.communicate()
+            raise AssertionError(f"{words} hangs in {self.name}: {out!r} {err!r}") from None
         return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
     def start(self, *words: str | Path, **environment: str) -> subprocess.Popen[bytes]:

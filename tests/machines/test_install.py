@@ -1,0 +1,229 @@
+"""`wasmimg install` and `uninstall` on machines with real engines on which nothing is registered."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wasmimg_testing.machines import (
+    BOOKWORM,
+    FORKY,
+    RUNTIME,
+    TRIXIE,
+    ContainerdHost,
+    DockerHost,
+    Done,
+    Machine,
+    containerd_host,
+    docker_host,
+)
+from wasmimg_testing.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DOCKERS = {"docker-28.5": FORKY, "docker-26.1": TRIXIE}
+CONTAINERDS = {"containerd-2.1": FORKY, "containerd-1.7": TRIXIE, "containerd-1.6": BOOKWORM}
+WASM = "wasi/wasm"
+DAEMON_JSON = "/etc/docker/daemon.json"
+USERS = b'{"features":  {"containerd-snapshotter":true},\n "log-opts": {"max-size": "10m"} }\n'
+#: what `install` may change: everything below must be as it was after `uninstall`
+PLACES = ("/usr/local", "/etc", "/var/lib/wasmimg")
+
+
+def wasmimg(machine: Machine, *words: str, timeout: float = 120) -> Done:
+    return machine.run("/opt/wasmimg/bin/wasmimg", *words, timeout=timeout)
+
+
+def content(machine: Machine) -> str:
+    """All files that belong to the machine's configuration, by name, rights, owner and content."""
+    script = (
+        'find "$@" -xdev -printf "%p %M %u %l\\n" 2>/dev/null | sort;'
+        ' find "$@" -xdev -type f -exec sha256sum {} + 2>/dev/null | sort'
+    )
+    return machine.run("sh", "-c", script, "find", *PLACES).out
+
+
+def runtimes(host: DockerHost) -> set[str]:
+    return set(json.loads(host.docker("info", "--format", "{{json .Runtimes}}").well()))
+
+
+def images(host: DockerHost) -> set[str]:
+    return set(host.docker("images", "-q").well().split())
+
+
+@contextlib.contextmanager
+def configured(host: DockerHost, raw: bytes) -> Iterator[None]:
+    """Run Docker with a user's configuration in the block."""
+    host.machine.path(DAEMON_JSON).write_bytes(raw)
+    host.restart()
+    yield
+
+
+@pytest.fixture(scope="module", params=DOCKERS)
+def docker(request: pytest.FixtureRequest, roots: None, archive: Path) -> Iterator[DockerHost]:
+    with docker_host(DOCKERS[request.param], shim=False) as host:
+        host.load(archive)
+        yield host
+
+
+@pytest.fixture(scope="module", params=CONTAINERDS)
+def containerd(
+    request: pytest.FixtureRequest, roots: None, archive: Path
+) -> Iterator[ContainerdHost]:
+    with containerd_host(CONTAINERDS[request.param], shim=False) as host:
+        host.load(archive)
+        yield host
+
+
+def test_install_run_uninstall_on_docker(docker: DockerHost) -> None:
+    with configured(docker, USERS):
+        before, known = content(docker.machine), runtimes(docker)
+        known_images = images(docker)
+        done = wasmimg(docker.machine, "install")
+        done.well()
+        assert "run a Wasm image under Docker" in done.err
+        for name in ("wasmimg", "wasmedge", "wasmtime", RUNTIME, "io.containerd.wasmedge.v1"):
+            ran = docker.docker("run", "--rm", "--runtime", name, "--platform", WASM, "test/hello")
+            assert ran.well() == "hello", name
+        assert images(docker) == known_images
+        assert docker.docker("ps", "-aq").well() == ""
+        wasmimg(docker.machine, "uninstall").well()
+        assert content(docker.machine) == before
+        assert docker.machine.path(DAEMON_JSON).read_bytes() == USERS
+        assert runtimes(docker) == known
+
+
+def test_a_dry_run_says_all_and_does_nothing(docker: DockerHost) -> None:
+    before = content(docker.machine)
+    planned = wasmimg(docker.machine, "install", "--dry-run")
+    assert content(docker.machine) == before
+    assert planned.err == ""
+    assert wasmimg(docker.machine, "install").err == planned.out
+    planned = wasmimg(docker.machine, "uninstall", "--dry-run")
+    assert wasmimg(docker.machine, "uninstall").err == planned.out + planned.err
+
+
+def test_a_running_container_keeps_uninstall_back(docker: DockerHost) -> None:
+    wasmimg(docker.machine, "install", "--no-proof").well()
+    run = ("run", "-d", "--name", "at-work", "--runtime", "wasmimg", "--platform", WASM)
+    docker.docker(*run, "test/sleep").well()
+    refused = wasmimg(docker.machine, "uninstall")
+    assert refused.code == 3
+    assert "at-work" in refused.err.splitlines()[0]
+    docker.docker("rm", "-f", "at-work").well()
+    wasmimg(docker.machine, "uninstall").well()
+
+
+def test_a_proof_that_was_killed_leaves_nothing_for_long(docker: DockerHost) -> None:
+    process = docker.machine.start("/opt/wasmimg/bin/wasmimg", "install")
+
+    def left() -> bool:
+        images = docker.docker("images", "-q", "wasmimg-proof").well()
+        return bool(images) or process.poll() is not None
+
+    until(left, "the proof has begun")
+    docker.machine.run("pkill", "-KILL", "-f", "wasmimg install").well()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL or process.returncode == 128 + signal.SIGKILL
+    wasmimg(docker.machine, "uninstall").well()
+    assert docker.docker("images", "-q", "wasmimg-proof").well() == ""
+    assert docker.docker("ps", "-aq").well() == ""
+
+
+def test_another_image_store_is_asked_for_and_takes_a_restart(roots: None, archive: Path) -> None:
+    with docker_host(FORKY, shim=False) as host:
+        with configured(host, b"{}"):
+            host.docker("import", "-", "theirs", stdin=_tar()).well()
+            refused = wasmimg(host.machine, "install")
+            assert refused.code == 3
+            assert "1 images and 0 containers" in refused.err
+            assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
+            done = wasmimg(host.machine, "install", "--yes")
+            done.well()
+            assert "systemctl restart docker" in done.err
+        host.restart()
+        assert "theirs" not in host.docker("images").well()
+        assert "run a Wasm image" in wasmimg(host.machine, "install").err
+        host.load(archive)
+        ran = host.docker("run", "--rm", "--runtime", "wasmimg", "--platform", WASM, "test/hello")
+        assert ran.well() == "hello"
+        assert "systemctl restart docker" in wasmimg(host.machine, "uninstall").err
+        assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
+        host.restart()
+        assert "theirs" in host.docker("images").well()
+
+
+def _tar() -> bytes:
+    import io
+    import tarfile
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("empty"))
+    return packed.getvalue()
+
+
+def test_images_of_linux_run_without_another_image_store(roots: None) -> None:
+    with docker_host(TRIXIE, shim=False) as host, configured(host, b"{}"):
+        done = wasmimg(host.machine, "install", "--keep-image-store")
+        done.well()
+        assert "run a Wasm image under Docker" in done.err
+        assert "containerd-snapshotter" not in host.machine.path(DAEMON_JSON).read_text()
+        wasmimg(host.machine, "uninstall").well()
+
+
+def test_a_configuration_that_docker_refuses_is_an_error(docker: DockerHost) -> None:
+    with configured(docker, USERS):
+        bad = b'{"features": {"containerd-snapshotter": true}, "no-such-option": 1}'
+        docker.machine.path(DAEMON_JSON).write_bytes(bad)
+        before = content(docker.machine)
+        done = wasmimg(docker.machine, "install")
+        assert done.code == 3
+        assert f"dockerd refuses {DAEMON_JSON}: " in done.err
+        assert "no-such-option" in done.err
+        assert content(docker.machine) == before
+
+
+def test_install_run_uninstall_on_containerd(containerd: ContainerdHost) -> None:
+    before = content(containerd.machine)
+    namespaces = containerd.ctr("namespaces", "ls", "-q").well()
+    done = wasmimg(containerd.machine, "install", "--host", "containerd")
+    done.well()
+    assert "run a Wasm image under containerd" in done.err
+    for name in ("wasmimg", "wasmedge", "wasmtime"):
+        image = "docker.io/test/hello:latest"
+        ran = containerd.ctr("run", "--rm", "--runtime", f"io.containerd.{name}.v1", image, name)
+        assert ran.well() == "hello"
+    wasmimg(containerd.machine, "uninstall").well()
+    assert content(containerd.machine) == before
+    assert containerd.ctr("namespaces", "ls", "-q").well() == namespaces
+
+
+def test_a_running_task_keeps_uninstall_back(containerd: ContainerdHost) -> None:
+    wasmimg(containerd.machine, "install", "--host", "containerd", "--no-proof").well()
+    image = "docker.io/test/sleep:latest"
+    containerd.ctr("run", "-d", "--runtime", RUNTIME, image, "at-work").well()
+    refused = wasmimg(containerd.machine, "uninstall")
+    assert refused.code == 3
+    assert "default/at-work" in refused.err
+    containerd.ctr("tasks", "rm", "--force", "at-work").well()
+    containerd.ctr("containers", "rm", "at-work").well()
+    wasmimg(containerd.machine, "uninstall").well()
+
+
+def test_an_older_docker_is_refused(roots: None) -> None:
+    """Debian 12 has none that could be started here, so only its program is there."""
+    with containerd_host(BOOKWORM, shim=False) as host:
+        program = host.machine.path("/usr/bin/dockerd")
+        program.write_text("#!/bin/sh\necho Docker version 20.10.24+dfsg1, build 297e128\n")
+        program.chmod(0o755)
+        done = wasmimg(host.machine, "install")
+        assert done.code == 7
+        assert "Docker 20.10 can't run containerd shims" in done.err
+        program.unlink()
