@@ -64,6 +64,8 @@ def _look(host: str, root: Root, environ: Mapping[str, str], *, running: bool) -
         docker = _docker(environ, running=running) if own else _installed_docker(root)
     if host in {"auto", "containerd"}:
         containerd = _containerd(environ, running=running) if own else _installed_containerd(root)
+    if host == "auto" and docker is not None and containerd is not None and not containerd.address:
+        containerd = None  # it is Docker's
     return Machine(docker, containerd)
 
 
@@ -107,6 +109,7 @@ def _docker(environ: Mapping[str, str], *, running: bool) -> DockerHost | None:
         arguments.get("config-file") or machine.DAEMON_JSON,
         path,
         pid,
+        _dockerd(),
         _systemd_runs(pid),
         snapshotter,
         (0, 0) if snapshotter else (_number(info, "Images"), _number(info, "Containers")),
@@ -130,11 +133,15 @@ def _docker_socket(environ: Mapping[str, str]) -> str:
 
 def _stopped_docker() -> DockerHost | None:
     """Learn what can be known of a Docker that does not run."""
-    program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    program = _dockerd()
     if program is None:
         return None
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    return DockerHost(Version.find(said.stdout), hidden=_images_on_disk())
+    return DockerHost(Version.find(said.stdout), program=program, hidden=_images_on_disk())
+
+
+def _dockerd() -> str | None:
+    return shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def _images_on_disk() -> tuple[int, int]:

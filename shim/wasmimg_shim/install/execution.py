@@ -7,10 +7,11 @@ import fcntl
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_images.errors import HostError
+from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_shim import zygote_socket
 from wasmimg_shim.install import operations as op
 from wasmimg_shim.install import proof
@@ -78,6 +79,8 @@ def run(operation: op.Operation, root: Root) -> None:
 def _run_outside(operation: op.Operation) -> None:
     """Do what does not change files."""
     match operation:
+        case op.CheckDaemonJson(program, path, content):
+            _check(program, path, content)
         case op.ReloadDocker():
             _reload(operation)
         case op.RestartDocker(socket):
@@ -95,6 +98,25 @@ def _run_outside(operation: op.Operation) -> None:
                 zygote_socket.release(folder)
         case _:
             raise TypeError(operation)
+
+
+def _check(program: str, path: str, content: bytes) -> None:
+    """Raise InvalidInput with dockerd's own words for a configuration that it refuses."""
+    with tempfile.NamedTemporaryFile(prefix="wasmimg-", suffix=".json") as file:
+        file.write(content)
+        file.flush()
+        done = subprocess.run(
+            [program, "--validate", "--config-file", file.name],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_RESTART_TIMEOUT,
+        )
+        said = done.stderr.strip().rpartition("\n")[2].replace(file.name, path)
+    if done.returncode:
+        raise InvalidInput(
+            f"dockerd refuses {path}: {said}", hint="correct it; nothing was changed"
+        )
 
 
 def _reload(operation: op.ReloadDocker) -> None:

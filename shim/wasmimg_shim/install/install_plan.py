@@ -9,6 +9,7 @@ from wasmimg_shim.install import daemon_json, launchers
 from wasmimg_shim.install.machine import ContainerdHost, DockerHost
 from wasmimg_shim.install.operations import (
     BackUp,
+    CheckDaemonJson,
     MakeFolder,
     Operation,
     ProveContainerd,
@@ -83,7 +84,9 @@ def plan(
     operations = planner.operations
     if planner.record != record:
         noted = WriteFile(record_path, planner.record.encode(), 0o644, "what uninstall undoes")
-        operations = [noted, *operations]
+        checks = [each for each in operations if isinstance(each, CheckDaemonJson)]
+        others = [each for each in operations if not isinstance(each, CheckDaemonJson)]
+        operations = [*checks, noted, *others]
     return Plan(tuple(operations), tuple(planner.notes), planner.asks)
 
 
@@ -237,6 +240,9 @@ class _Planner:
             force=self.options.force,
         )
         if merged.changes:
+            if docker.program is not None:
+                check = CheckDaemonJson(docker.program, path, merged.raw)
+                self.operations.append(check)
             self._write_daemon_json(path, current, merged, entry)
         on = daemon_json.value_at(merged.raw, daemon_json.SNAPSHOTTER, path) is True
         self._ask_about_images(docker, merged)

@@ -36,6 +36,7 @@ class DockerHost(NamedTuple):
         config: its daemon.json.
         socket: where its API answers; None if it does not run.
         pid: of dockerd, None if it does not run.
+        program: dockerd, if it can be run here.
         systemd: whether systemd can restart it.
         snapshotter: whether images are in containerd's store, which alone takes `wasi/wasm`.
         hidden: images and containers of the other store, which it does not show.
@@ -50,6 +51,7 @@ class DockerHost(NamedTuple):
     config: str = DAEMON_JSON
     socket: str | None = None
     pid: int | None = None
+    program: str | None = None
     systemd: bool = False
     snapshotter: bool = False
     hidden: tuple[int, int] = (0, 0)

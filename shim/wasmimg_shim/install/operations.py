@@ -39,6 +39,18 @@ class WriteFile(NamedTuple):
         return f"write {self.path}: {self.what}"
 
 
+class CheckDaemonJson(NamedTuple):
+    """Have dockerd read a configuration before it is put in place."""
+
+    program: str
+    path: str
+    content: bytes
+
+    def describe(self) -> str:
+        """Say in one line what will be done."""
+        return f"check what {self.path} will be: dockerd --validate"
+
+
 class Restore(NamedTuple):
     """Put a file back that was kept."""
 
@@ -146,7 +158,8 @@ class EndZygotes(NamedTuple):
 
 
 Operation = (
-    MakeFolder
+    CheckDaemonJson
+    | MakeFolder
     | BackUp
     | WriteFile
     | Restore

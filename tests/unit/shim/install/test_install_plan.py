@@ -14,6 +14,7 @@ from wasmimg_shim.install.launchers import Launcher
 from wasmimg_shim.install.machine import ContainerdHost, DockerHost, Machine, Version
 from wasmimg_shim.install.operations import (
     BackUp,
+    CheckDaemonJson,
     ProveContainerd,
     ProveDocker,
     ReloadDocker,
@@ -88,6 +89,20 @@ def test_the_record_comes_first_and_the_proof_last(root: Path) -> None:
     ]
     assert made.notes == ()
     assert made.asks is None
+
+
+def test_dockerd_reads_its_new_configuration_before_anything_is_changed(root: Path) -> None:
+    made = plan(root, RUNNING._replace(program="/usr/sbin/dockerd"))
+    assert kinds(made)[:2] == ["CheckDaemonJson", "WriteFile"]
+    assert made.operations[0] == CheckDaemonJson(
+        "/usr/sbin/dockerd",
+        f"/{DAEMON_JSON}",
+        next(
+            operation.content
+            for operation in made.operations
+            if isinstance(operation, WriteFile) and operation.path == f"/{DAEMON_JSON}"
+        ),
+    )
 
 
 def test_a_plan_changes_nothing(root: Path) -> None:
