@@ -142,7 +142,7 @@ def test_another_image_store_is_asked_for_and_takes_a_restart(roots: None, archi
             host.docker("import", "-", "theirs", stdin=_tar()).well()
             refused = wasmimg(host.machine, "install")
             assert refused.code == 3
-            assert "1 images and 0 containers" in refused.err
+            assert "its 1 image and 0 containers are not shown" in refused.err
             assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
             done = wasmimg(host.machine, "install", "--yes")
             done.well()

@@ -42,8 +42,10 @@ def locked(root: Root, folder: str) -> Generator[None]:
             alone = False
         if not alone:
             raise HostError("another install or uninstall is at work", hint="wait until it is done")
-        yield
-        root.remove_folder(folder)
+        try:
+            yield
+        finally:
+            root.remove_folder(folder)
     finally:
         os.close(fd)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_images.errors import HostError, InvalidInput
+from wasmimg_images.errors import HostError
 from wasmimg_shim.install import daemon_json, launchers
 from wasmimg_shim.install.machine import ContainerdHost, DockerHost
 from wasmimg_shim.install.operations import (
-    BackUp,
     CheckDaemonJson,
-    MakeFolder,
-    Operation,
     ProveContainerd,
     ProveDocker,
     ReloadDocker,
@@ -20,6 +17,7 @@ from wasmimg_shim.install.operations import (
     SweepDocker,
     WriteFile,
 )
+from wasmimg_shim.install.placing import Placing, is_known
 from wasmimg_shim.install.plan import RUNTIME_TYPE_SINCE, SHIMS_SINCE, Plan
 from wasmimg_shim.install.record import Entry
 from wasmimg_shim.install.rooted import digest
@@ -27,6 +25,7 @@ from wasmimg_shim.install.rooted import digest
 if TYPE_CHECKING:
     from wasmimg_shim.install.launchers import Launcher
     from wasmimg_shim.install.machine import Machine
+    from wasmimg_shim.install.operations import Operation
     from wasmimg_shim.install.plan import Files
     from wasmimg_shim.install.record import Record
 
@@ -63,41 +62,41 @@ def plan(
     Raises InvalidInput for a daemon.json that can't be read and for files of other programs,
     HostError for an engine that can't run shims or can't be restarted.
     """
-    planner = _Planner(files, record, options)
+    placing = Placing(files, record, force=options.force)
+    planner = _Planner(placing, options)
     planner.note_what_rests(machine)
     for name in options.runtimes:
-        planner.add_launcher(launchers.program(options.bin_dir, name), launcher.text)
+        placing.add_launcher(launchers.program(options.bin_dir, name), launcher.text)
     if machine.docker is not None:
         planner.add_docker(machine.docker)
     if machine.containerd is not None and machine.containerd.address is not None:
         if machine.containerd.leftovers:
-            planner.operations.append(SweepContainerd(machine.containerd.address))
+            placing.operations.append(SweepContainerd(machine.containerd.address))
         if options.proof:
             runtime = RUNTIME
             if not planner.is_searched("containerd", machine.containerd.search):
                 runtime = launchers.program(options.bin_dir, launchers.OWN)
-            planner.operations.append(ProveContainerd(machine.containerd.address, runtime))
+            placing.operations.append(ProveContainerd(machine.containerd.address, runtime))
     if launcher.exposed:
         planner.notes.append(
             f"{launcher.exposed[0]} can be changed by others than root, and containerd runs it as root"
         )
-    operations = planner.operations
-    if planner.record != record:
-        noted = WriteFile(record_path, planner.record.encode(), 0o644, "what uninstall undoes")
-        checks = [each for each in operations if isinstance(each, CheckDaemonJson)]
-        others = [each for each in operations if not isinstance(each, CheckDaemonJson)]
-        operations = [*checks, noted, *others]
-    return Plan(tuple(operations), tuple(planner.notes), planner.asks)
+    if not files.exists(launcher.python):
+        planner.notes.append(f"there is no {launcher.python} yet: install wasmimg there as well")
+    operations = placing.operations
+    if placing.record != record:
+        noted = WriteFile(record_path, placing.record.encode(), 0o644, "what uninstall undoes")
+        operations = [noted, *operations]
+    return Plan((*planner.checks, *operations), tuple(planner.notes), planner.asks)
 
 
 class _Planner:
-    """Collects the operations, and what the record must say before the first of them."""
+    """Decides what the engines are told, and what the user is."""
 
-    def __init__(self, files: Files, record: Record, options: Options) -> None:
-        self.files = files
-        self.record = record
+    def __init__(self, placing: Placing, options: Options) -> None:
+        self.placing = placing
         self.options = options
-        self.operations: list[Operation] = []
+        self.checks: list[Operation] = []
         self.notes: list[str] = []
         self.asks: str | None = None
 
@@ -112,62 +111,6 @@ class _Planner:
         if idle and self.options.proof:
             self.notes.append(f"{' and '.join(idle)} can't be reached: no proof by a run")
 
-    # -- launchers
-
-    def add_launcher(self, path: str, content: bytes) -> None:
-        """Put a launcher in place, unless it is there; raises InvalidInput for a foreign file."""
-        current = self.files.read(path)
-        entry = self.record.entry(path)
-        what = "starts the shim"
-        if entry is not None and (current is None or _is_known(entry, current)):
-            keep = current is not None and digest(current) not in entry.ours
-            if current != content:
-                self._replace(path, content, launchers.MODE, what, entry, keep=keep)
-            return
-        if current is None or launchers.is_launcher(current):
-            entry = entry or Entry(path, None, None, ())
-            if current == content:
-                self._note_ours(entry, content)
-            else:
-                self._replace(path, content, launchers.MODE, what, entry, keep=False)
-            return
-        if not (self.options.force or launchers.is_ours(current)):
-            raise InvalidInput(
-                f"{path} is there already and is another program's",
-                hint="--force replaces it and keeps a copy; --no-drop-ins installs only"
-                f" containerd-shim-{launchers.OWN}-v1",
-            )
-        fresh = Entry(path, digest(current), self._fresh_backup(path), ())
-        self._replace(path, content, launchers.MODE, what, fresh, keep=True)
-
-    def _replace(
-        self, path: str, content: bytes, mode: int, what: str, entry: Entry, *, keep: bool
-    ) -> None:
-        for folder in self.files.missing_folders(path):
-            if folder not in self.record.folders:
-                self.record = self.record._replace(folders=(*self.record.folders, folder))
-            made = MakeFolder(folder)
-            if made not in self.operations:
-                self.operations.append(made)
-        if keep and entry.backup is not None:
-            self.operations.append(BackUp(path, entry.backup))
-        self.operations.append(WriteFile(path, content, mode, what))
-        self._note_ours(entry, content)
-
-    def _note_ours(self, entry: Entry, content: bytes) -> None:
-        ours = (*(each for each in entry.ours if each != digest(content)), digest(content))
-        self.record = self.record.with_entry(entry._replace(ours=ours))
-
-    def _fresh_backup(self, path: str) -> str:
-        name = f"{path}.before-wasmimg"
-        number = 2
-        while self.files.exists(name):
-            name = f"{path}.before-wasmimg.{number}"
-            number += 1
-        return name
-
-    # -- Docker
-
     def add_docker(self, docker: DockerHost) -> None:
         """Tell Docker of the runtimes, and make it read that."""
         version = docker.version
@@ -178,7 +121,7 @@ class _Planner:
             )
         registers = version is None or version.major >= RUNTIME_TYPE_SINCE
         if docker.socket is not None and docker.leftovers:
-            self.operations.append(SweepDocker(docker.socket))
+            self.placing.operations.append(SweepDocker(docker.socket))
         wrote, restart = self._add_daemon_json(docker) if registers else (False, False)
         if not registers:
             self.notes.append(f"Docker {version} knows the runtime only as {RUNTIME}")
@@ -196,7 +139,7 @@ class _Planner:
         ):
             known = (launchers.OWN,) if registers else ()
             runtimes = (*known, *((RUNTIME,) if searched else ()))
-            self.operations.append(ProveDocker(docker.socket, runtimes))
+            self.placing.operations.append(ProveDocker(docker.socket, runtimes))
 
     def _apply(self, docker: DockerHost, *, wrote: bool, restart: bool, registers: bool) -> None:
         """Make a Docker that runs read its configuration."""
@@ -208,7 +151,7 @@ class _Planner:
                     "Docker can't be restarted: it is not systemd that runs it",
                     hint="install without --restart, and restart dockerd yourself",
                 )
-            self.operations.append(RestartDocker(docker.socket))
+            self.placing.operations.append(RestartDocker(docker.socket))
             return
         if restart:
             self.notes.append(
@@ -217,13 +160,15 @@ class _Planner:
             )
         names = frozenset(self.options.runtimes) if registers else frozenset[str]()
         if wrote or names - docker.runtimes:
-            self.operations.append(ReloadDocker(docker.pid, docker.socket, names, frozenset[str]()))
+            self.placing.operations.append(
+                ReloadDocker(docker.pid, docker.socket, names, frozenset[str]())
+            )
 
     def _add_daemon_json(self, docker: DockerHost) -> tuple[bool, bool]:
         """Return whether the file is to be written, and whether Docker has to be restarted for it."""
         path = docker.config
-        current = self.files.read(path)
-        entry = self.record.entry(path)
+        current = self.placing.files.read(path)
+        entry = self.placing.record.entry(path)
         settings = [
             daemon_json.runtime(name, launchers.program(self.options.bin_dir, name))
             for name in self.options.runtimes
@@ -241,8 +186,7 @@ class _Planner:
         )
         if merged.changes:
             if docker.program is not None:
-                check = CheckDaemonJson(docker.program, path, merged.raw)
-                self.operations.append(check)
+                self.checks.append(CheckDaemonJson(docker.program, path, merged.raw))
             self._write_daemon_json(path, current, merged, entry)
         on = daemon_json.value_at(merged.raw, daemon_json.SNAPSHOTTER, path) is True
         self._ask_about_images(docker, merged)
@@ -252,22 +196,24 @@ class _Planner:
         self, path: str, current: bytes | None, merged: daemon_json.Merged, entry: Entry | None
     ) -> None:
         names = ", ".join(change.name for change in merged.changes if change.value != {})
-        mode = self.files.mode(path, 0o644)
+        mode = self.placing.files.mode(path, 0o644)
         add = f"add {names}"
         if entry is not None and (current is not None and digest(current) in entry.ours):
             changes = (*entry.changes, *merged.changes)
-            self._replace(path, merged.raw, mode, add, entry._replace(changes=changes), keep=False)
-        elif entry is None or _is_known(entry, current):
+            self.placing.replace(
+                path, merged.raw, mode, add, entry._replace(changes=changes), keep=False
+            )
+        elif entry is None or is_known(entry, current):
             before = None if current is None else digest(current)
             backup = entry.backup if entry is not None else None
             if backup is None and before is not None:
-                backup = self._fresh_backup(path)
+                backup = self.placing.fresh_backup(path)
             new = Entry(path, before, backup, entry.ours if entry else (), merged.changes)
-            self._replace(path, merged.raw, mode, add, new, keep=before is not None)
+            self.placing.replace(path, merged.raw, mode, add, new, keep=before is not None)
         else:  # somebody has changed it since: what was there before that is not to come back
             changed = entry._replace(changes=(*entry.changes, *merged.changes))
-            self._replace(path, merged.raw, mode, add, changed, keep=False)
-            self.record = self.record.with_entry(changed._replace(ours=()))
+            self.placing.replace(path, merged.raw, mode, add, changed, keep=False)
+            self.placing.record = self.placing.record.with_entry(changed._replace(ours=()))
 
     def _refuse_flag(self, docker: DockerHost, flag: str, key: str) -> None:
         if flag in docker.flags:
@@ -281,8 +227,9 @@ class _Planner:
         images, containers = docker.hidden
         if turned_on and (images or containers):
             self.asks = (
-                f"Docker's image store changes: its {images} images and {containers} containers are"
-                " not shown until features.containerd-snapshotter is off again"
+                f"Docker's image store changes: its {_count(images, 'image')} and"
+                f" {_count(containers, 'container')} are not shown until"
+                " features.containerd-snapshotter is off again"
             )
         elif turned_on and turned_on[0].previous:
             self.asks = (
@@ -299,7 +246,5 @@ class _Planner:
         return False
 
 
-def _is_known(entry: Entry, current: bytes | None) -> bool:
-    """Tell whether a file holds what it held before, or what we gave it."""
-    found = None if current is None else digest(current)
-    return found == entry.before or found in entry.ours
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

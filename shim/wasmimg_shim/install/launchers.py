@@ -34,6 +34,15 @@ def program(bin_dir: str, name: str) -> str:
     return f"{bin_dir}/containerd-shim-{name}-v1"
 
 
+def is_runtime(runtime: str) -> bool:
+    """Tell whether a runtime's name, of Docker or containerd, means one of our launchers."""
+    last = runtime.rpartition("/")[2]
+    return any(
+        last in {name, f"io.containerd.{name}.v1", f"containerd-shim-{name}-v1"}
+        for name in (OWN, *DROP_INS)
+    )
+
+
 def is_ours(content: bytes) -> bool:
     """Tell whether a file starts our shim."""
     return content.startswith(b"#!") and _OURS in content

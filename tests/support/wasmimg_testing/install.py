@@ -21,7 +21,8 @@ def make_root(folder: Path, *, daemon_json: bytes | None = USERS) -> Path:
     """Make a root with Docker's program and perhaps a configuration."""
     for name in ("usr/bin", "usr/local/bin", "etc/docker", "var/lib"):
         (folder / name).mkdir(parents=True)
-    (folder / "usr/bin/dockerd").touch(mode=0o755)
+    for program in ("dockerd", "python3"):
+        (folder / "usr/bin" / program).touch(mode=0o755)
     if daemon_json is not None:
         (folder / DAEMON_JSON).write_bytes(daemon_json)
         (folder / DAEMON_JSON).chmod(0o640)

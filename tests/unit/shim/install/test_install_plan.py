@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from wasmimg_shim.install.plan import Plan
 
 LAUNCHER = Launcher(
-    b"#!/opt/python -ISE\n# x, made by wasmimg\nfrom wasmimg_shim.main import main\n",
-    "/opt/python",
+    b"#!/usr/bin/python3 -ISE\n# x, made by wasmimg\nfrom wasmimg_shim.main import main\n",
+    "/usr/bin/python3",
     (),
 )
 RECORD = "/var/lib/wasmimg/install.json"
@@ -258,6 +258,11 @@ def test_an_engine_that_rests_is_named(root: Path) -> None:
     made = plan(root, DockerHost(), ContainerdHost())
     assert made.notes == ("Docker and containerd can't be reached: no proof by a run",)
     assert kinds(made)[-1] == "WriteFile"
+
+
+def test_a_root_without_our_interpreter_is_told_of(root: Path) -> None:
+    made = plan(root, launcher=LAUNCHER._replace(python="/opt/venv/bin/python"))
+    assert made.notes == ("there is no /opt/venv/bin/python yet: install wasmimg there as well",)
 
 
 def test_code_that_others_can_change_is_named(root: Path) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from wasmimg_shim.install.plan import Plan
 
 LAUNCHER = Launcher(
-    b"#!/opt/python -ISE\n# x, made by wasmimg\nfrom wasmimg_shim.main import main\n",
-    "/opt/python",
+    b"#!/usr/bin/python3 -ISE\n# x, made by wasmimg\nfrom wasmimg_shim.main import main\n",
+    "/usr/bin/python3",
     (),
 )
 RECORD = "/var/lib/wasmimg/install.json"
