@@ -51,7 +51,7 @@ def _digest(fd: int) -> str:
 
 def guest_of(spec: Spec, entrypoint: Entrypoint) -> Guest:
     """Return what the module is given: the OCI process, and a preopen for each mount."""
-    word = spec.process.args[0]
+    word, *rest = spec.process.args[entrypoint.before :]
     if entrypoint.function:
         word = word.removesuffix(f"#{entrypoint.function}")
     preopens = [Preopen("/", "/", not spec.root_readonly)]
@@ -61,7 +61,7 @@ def guest_of(spec: Spec, entrypoint: Entrypoint) -> Guest:
         if mount.type not in _NOT_SHOWN
     ]
     return Guest(
-        args=(word, *spec.process.args[1:]),
+        args=(word, *rest),
         env=spec.process.env,
         cwd=spec.process.cwd,
         function=entrypoint.function or None,

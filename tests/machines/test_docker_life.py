@@ -24,9 +24,7 @@ def nothing_left(docker: DockerHost) -> object:
     """Whatever a test does, its containers leave nothing."""
     before = Traces.of(docker.machine)
     yield
-    listed = docker.docker("ps", "-aq").well().split()
-    if listed:
-        docker.docker("rm", "-f", "-v", *listed).well()
+    docker.clear()
     vanish(docker.machine, before)
 
 

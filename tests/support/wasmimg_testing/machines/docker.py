@@ -61,6 +61,13 @@ class DockerHost:
         """Load the images of an archive that lies on the host that runs the tests."""
         self.docker("load", stdin=archive.read_bytes()).well()
 
+    def clear(self) -> None:
+        """Remove all containers, and networks and volumes that nobody uses."""
+        listed = self.docker("ps", "-aq").well().split()
+        if listed:
+            self.docker("rm", "-f", "-v", *listed).well()
+        self.docker("network", "prune", "-f").well()
+
     def log(self) -> str:
         """Give what dockerd has written, and its containerd and shims through it."""
         return self.machine.path(LOG).read_text(errors="replace")
