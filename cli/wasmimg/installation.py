@@ -60,10 +60,12 @@ def carry_out(
         plan = make_plan()
         if plan.asks and not yes:
             _ask(plan.asks)
-        for operation in plan.operations:
-            print(operation.describe(), file=sys.stderr, flush=True)
-            execution.run(operation, place.root)
-        _tell(plan, nothing)
+        try:
+            for operation in plan.operations:
+                print(operation.describe(), file=sys.stderr, flush=True)
+                execution.run(operation, place.root)
+        finally:
+            _tell(plan, nothing)
 
 
 def _tell(plan: Plan, nothing: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wasmimg_testing.images import layer
 from wasmimg_testing.machines import (
     BOOKWORM,
     FORKY,
@@ -59,10 +60,14 @@ def images(host: DockerHost) -> set[str]:
 
 @contextlib.contextmanager
 def configured(host: DockerHost, raw: bytes) -> Iterator[None]:
-    """Run Docker with a user's configuration in the block."""
+    """Run Docker with a user's configuration in the block; the file that was there comes back."""
+    before = host.machine.path(DAEMON_JSON).read_bytes()
     host.machine.path(DAEMON_JSON).write_bytes(raw)
     host.restart()
-    yield
+    try:
+        yield
+    finally:
+        host.machine.path(DAEMON_JSON).write_bytes(before)
 
 
 @pytest.fixture(scope="module", params=DOCKERS)
@@ -138,15 +143,16 @@ def test_a_proof_that_was_killed_leaves_nothing_for_long(docker: DockerHost) -> 
 
 def test_another_image_store_is_asked_for_and_takes_a_restart(roots: None, archive: Path) -> None:
     with docker_host(FORKY, shim=False) as host:
-        with configured(host, b"{}"):
-            host.docker("import", "-", "theirs", stdin=_tar()).well()
-            refused = wasmimg(host.machine, "install")
-            assert refused.code == 3
-            assert "its 1 image and 0 containers are not shown" in refused.err
-            assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
-            done = wasmimg(host.machine, "install", "--yes")
-            done.well()
-            assert "systemctl restart docker" in done.err
+        host.machine.path(DAEMON_JSON).write_bytes(b"{}")
+        host.restart()
+        host.docker("import", "-", "theirs", stdin=layer({"file": b""})).well()
+        refused = wasmimg(host.machine, "install")
+        assert refused.code == 3
+        assert "its 1 image and 0 containers are not shown" in refused.err
+        assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
+        done = wasmimg(host.machine, "install", "--yes")
+        done.well()
+        assert "systemctl restart docker" in done.err
         host.restart()
         assert "theirs" not in host.docker("images").well()
         assert "run a Wasm image" in wasmimg(host.machine, "install").err
@@ -157,16 +163,6 @@ def test_another_image_store_is_asked_for_and_takes_a_restart(roots: None, archi
         assert host.machine.path(DAEMON_JSON).read_bytes() == b"{}"
         host.restart()
         assert "theirs" in host.docker("images").well()
-
-
-def _tar() -> bytes:
-    import io
-    import tarfile
-
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("empty"))
-    return packed.getvalue()
 
 
 def test_images_of_linux_run_without_another_image_store(roots: None) -> None:
@@ -188,6 +184,33 @@ def test_a_configuration_that_docker_refuses_is_an_error(docker: DockerHost) -> 
         assert f"dockerd refuses {DAEMON_JSON}: " in done.err
         assert "no-such-option" in done.err
         assert content(docker.machine) == before
+
+
+def test_a_proof_that_fails_says_why_and_leaves_nothing(docker: DockerHost) -> None:
+    docker.machine.run("sh", "-c", "rm -rf /run/wasmimg; touch /run/wasmimg").well()
+    try:
+        done = wasmimg(docker.machine, "install")
+        assert done.code == 7
+        assert "can't reach the zygote" in done.err.splitlines()[-2]
+        assert "wasmimg uninstall" in done.err.splitlines()[-1]
+        assert docker.docker("ps", "-aq").well() == ""
+        assert docker.docker("images", "-q", "wasmimg-proof").well() == ""
+    finally:
+        docker.machine.path("/run/wasmimg").unlink()
+    assert "run a Wasm image under Docker" in wasmimg(docker.machine, "install").err
+    wasmimg(docker.machine, "uninstall").well()
+
+
+def test_a_proof_that_fails_on_containerd_as_well(containerd: ContainerdHost) -> None:
+    containerd.machine.run("sh", "-c", "rm -rf /run/wasmimg; touch /run/wasmimg").well()
+    try:
+        done = wasmimg(containerd.machine, "install", "--host", "containerd")
+        assert done.code == 7
+        assert "can't reach the zygote" in done.err.splitlines()[-2]
+        assert "wasmimg-proof" not in containerd.ctr("namespaces", "ls", "-q").well()
+        wasmimg(containerd.machine, "uninstall").well()
+    finally:
+        containerd.machine.path("/run/wasmimg").unlink()
 
 
 def test_install_run_uninstall_on_containerd(containerd: ContainerdHost) -> None:

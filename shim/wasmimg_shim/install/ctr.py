@@ -24,9 +24,10 @@ class Ran(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Its last line, which tells why it failed."""
-        lines = [line for line in (self.err + "\n" + self.out).splitlines() if line.strip()]
-        return lines[-1].strip() if lines else "it said nothing"
+        """The line that tells why it failed: ctr's own, else the last one."""
+        lines = [line.strip() for line in (self.out + "\n" + self.err).splitlines()]
+        own = [line.removeprefix("ctr: ") for line in lines if line.startswith("ctr: ")]
+        return next(iter([*own, *reversed([line for line in lines if line])]), "it said nothing")
 
 
 class Ctr(NamedTuple):

@@ -96,8 +96,9 @@ def _run_outside(operation: op.Operation) -> None:
         case op.SweepContainerd(address):
             proof.sweep_containerd(address)
         case op.EndZygotes(run_dir):
-            for folder in zygote_socket.sockets(run_dir):
-                zygote_socket.release(folder)
+            with contextlib.suppress(OSError):  # they end by themselves, if later
+                for folder in zygote_socket.sockets(run_dir):
+                    zygote_socket.release(folder)
         case _:
             raise TypeError(operation)
 

@@ -71,8 +71,9 @@ def _run_in_docker(api: DockerApi, image: str, runtime: str, platform: str) -> N
 def _check(runtime: str, status: int | None, out: bytes, err: bytes) -> None:
     if status == 0 and out == LINE.encode():
         return
-    said = (err or out).decode(errors="replace").strip().rpartition("\n")[2] or "nothing"
-    raise HostError(f"--runtime {runtime}: exit status {status}, it said: {said}", hint=_HINT)
+    said = (err or out).decode(errors="replace").strip().rpartition("\n")[2]
+    ended = "ended wrongly" if status is None else f"ended with {status}"
+    raise HostError(f"--runtime {runtime} {ended}: {said or 'it said nothing'}", hint=_HINT)
 
 
 def docker_leftovers(api: DockerApi) -> tuple[list[str], list[str]]:
