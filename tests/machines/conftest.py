@@ -71,4 +71,5 @@ def containerd(
 ) -> Iterator[ContainerdHost]:
     with containerd_host(CONTAINERDS[request.param]) as host:
         host.load(archive)
+        host.run("--rm", "test/hello", "first").well()
         yield host

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from wasmimg_testing.machines.release import Release
 
+RUNTIME = "io.containerd.wasmimg.v1"
+PLATFORM = "wasi/wasm"
 LOG = "/var/log/containerd.log"
 
 
@@ -29,6 +31,32 @@ class ContainerdHost:
     def ctr(self, *words: str | Path, stdin: bytes = b"", timeout: float = 120) -> Done:
         """Run a `ctr` command to its end."""
         return self.machine.run("ctr", *words, stdin=stdin, timeout=timeout)
+
+    @staticmethod
+    def options(*words: str) -> tuple[str, ...]:
+        """Put our runtime and platform before the words of a command that makes a container."""
+        return ("--runtime", RUNTIME, "--platform", PLATFORM, *words)
+
+    def run(self, *words: str, stdin: bytes = b"", timeout: float = 60) -> Done:
+        """Run `ctr run` with our runtime; an image is called as its archive has it: test/NAME."""
+        return self.ctr("run", *self._named(words), stdin=stdin, timeout=timeout)
+
+    def create(self, *words: str) -> Done:
+        """Run `ctr container create` with our runtime; words as for `run`."""
+        return self.ctr("container", "create", "--runtime", RUNTIME, *_full(words))
+
+    def _named(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        full = _full(words)
+        return ("--runtime", RUNTIME, *full) if "test/busy" in words else self.options(*full)
+
+    def clear(self) -> None:
+        """Remove all containers with their tasks."""
+        for task in self.ctr("task", "ls", "-q").well().split():
+            self.ctr("task", "kill", "-s", "KILL", task)
+            self.ctr("task", "delete", "--force", task)
+        names = self.ctr("container", "ls", "-q").well().split()
+        if names:
+            self.ctr("container", "delete", *names).well()
 
     def load(self, archive: Path) -> None:
         """Import and unpack the images of an archive on the host that runs the tests."""
@@ -62,6 +90,11 @@ class ContainerdHost:
     def _answers(self) -> bool:
         socket = self.machine.path("/run/containerd/containerd.sock")
         return socket.exists() and self.ctr("version").code == 0
+
+
+def _full(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Write the names of images as containerd wants them."""
+    return tuple(f"docker.io/{word}:latest" if word.startswith("test/") else word for word in words)
 
 
 @contextlib.contextmanager
