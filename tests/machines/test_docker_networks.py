@@ -125,10 +125,3 @@ def test_the_address_is_the_one_that_docker_gave(docker: DockerHost) -> None:
     assert links["eth0"]["address"] == MAC
     assert [info["local"] for info in links["eth0"]["addr_info"]] == ["10.77.0.9"]
     assert fetch(docker, "--network", "fixed", host="10.77.0.9") == "i am still"
-
-
-@pytest.mark.slow
-def test_two_hundred_starts_on_a_bridge(docker: DockerHost) -> None:
-    for number in range(200):
-        done = docker.run("--rm", "test/hello", timeout=30)
-        assert done == (0, "hello\n", ""), number

@@ -42,9 +42,8 @@ class Release(NamedTuple):
 
 #: containerd 1.6, runc 1.1
 BOOKWORM = Release("bookworm", "bookworm", ("containerd", "iptables"))
+_DOCKER = ("docker.io", "docker-cli", "docker-registry", "containerd", "iptables")
 #: Docker 26.1, containerd 1.7, runc 1.1
-TRIXIE = Release("trixie", "trixie", ("docker.io", "docker-cli", "containerd", "iptables"))
+TRIXIE = Release("trixie", "trixie", _DOCKER)
 #: Docker 28.5, Compose 2.40, containerd 2.1, runc 1.3
-FORKY = Release(
-    "forky", "sid", ("docker.io", "docker-cli", "docker-compose", "containerd", "iptables")
-)
+FORKY = Release("forky", "sid", (*_DOCKER, "docker-compose"))
