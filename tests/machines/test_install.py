@@ -134,6 +134,8 @@ def kill_at_line(machine: Machine, number: int, *words: str) -> bool:
     return bool(lines[-1])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("docker", ["docker-28.5"], indirect=True)
 @pytest.mark.parametrize("verb", ["install", "uninstall"])
 def test_a_command_killed_at_any_operation_is_undone(docker: DockerHost, verb: str) -> None:
     with configured(docker, USERS):

@@ -78,7 +78,8 @@ class DockerApi:
         except PermissionError as error:
             raise DockerError(f"{self._path}: {error.strerror}", hint="sudo") from None
         except (OSError, http.client.HTTPException) as error:
-            raise DockerError(f"Docker at {self._path} does not answer: {error}") from error
+            said = " ".join(str(error).split())
+            raise DockerError(f"Docker at {self._path} does not answer: {said}") from error
         finally:
             connection.close()
         if answer.status >= _FAILED:

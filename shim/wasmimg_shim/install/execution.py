@@ -16,6 +16,7 @@ from wasmimg_shim import zygote_socket
 from wasmimg_shim.install import operations as op
 from wasmimg_shim.install import proof
 from wasmimg_shim.install.docker_api import DockerApi, DockerError
+from wasmimg_shim.install.rooted import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -64,18 +65,31 @@ def run(operation: op.Operation, root: Root) -> None:
     match operation:
         case op.MakeFolder(path):
             root.make_folder(path)
-        case op.BackUp(path, backup):
+        case op.BackUp(path, backup, over):
+            _check_unchanged(root, path, over)
             root.back_up(path, backup)
-        case op.WriteFile(path, content, mode):
+        case op.WriteFile(path, content, mode, _, over):
+            _check_unchanged(root, path, over)
             root.write(path, content, mode)
-        case op.Restore(path, backup):
+        case op.Restore(path, backup, over):
+            _check_unchanged(root, path, over)
             root.rename(backup, path)
-        case op.RemoveFile(path):
+        case op.RemoveFile(path, over):
+            _check_unchanged(root, path, over)
             root.remove(path)
         case op.RemoveFolder(path):
             root.remove_folder(path)
         case _:
             _run_outside(operation)
+
+
+def _check_unchanged(root: Root, path: str, over: str | None) -> None:
+    """Raise HostError where somebody has edited a file since the plan was made."""
+    if over == op.ANYTHING:
+        return
+    current = root.read(path)
+    if over != (None if current is None else digest(current)):
+        raise HostError(f"{path} is being changed by somebody else", hint="try again")
 
 
 def _run_outside(operation: op.Operation) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: for `over`: whatever may be there
+ANYTHING: Final = "anything"
 
 
 class MakeFolder(NamedTuple):
@@ -16,10 +19,11 @@ class MakeFolder(NamedTuple):
 
 
 class BackUp(NamedTuple):
-    """Keep what a file holds now under another name."""
+    """Keep what a file holds now under another name; `over` as for WriteFile."""
 
     path: str
     backup: str
+    over: str | None = ANYTHING
 
     def describe(self) -> str:
         """Say in one line what will be done."""
@@ -27,12 +31,16 @@ class BackUp(NamedTuple):
 
 
 class WriteFile(NamedTuple):
-    """Put a file in place, in one step."""
+    """Put a file in place, in one step, unless it is no longer what it was when this was planned.
+
+    `over` is the SHA-256 of that, None if there was nothing.
+    """
 
     path: str
     content: bytes
     mode: int
     what: str
+    over: str | None = ANYTHING
 
     def describe(self) -> str:
         """Say in one line what will be done."""
@@ -52,10 +60,11 @@ class CheckDaemonJson(NamedTuple):
 
 
 class Restore(NamedTuple):
-    """Put a file back that was kept."""
+    """Put a file back that was kept; `over` as for WriteFile."""
 
     path: str
     backup: str
+    over: str | None = ANYTHING
 
     def describe(self) -> str:
         """Say in one line what will be done."""
@@ -63,9 +72,10 @@ class Restore(NamedTuple):
 
 
 class RemoveFile(NamedTuple):
-    """Remove a file of ours."""
+    """Remove a file of ours; `over` as for WriteFile."""
 
     path: str
+    over: str | None = ANYTHING
 
     def describe(self) -> str:
         """Say in one line what will be done."""

@@ -60,9 +60,11 @@ class Placing:
             made = MakeFolder(folder)
             if made not in self.operations:
                 self.operations.append(made)
+        current = self.files.read(path)
+        over = None if current is None else digest(current)
         if keep and entry.backup is not None:
-            self.operations.append(BackUp(path, entry.backup))
-        self.operations.append(WriteFile(path, content, mode, what))
+            self.operations.append(BackUp(path, entry.backup, over))
+        self.operations.append(WriteFile(path, content, mode, what, over))
         self._note_ours(entry, content)
 
     def _note_ours(self, entry: Entry, content: bytes) -> None:

@@ -115,14 +115,15 @@ class _Undoing:
         """Restore what was there before; a file that somebody removed comes back as well."""
         if kept is not None and entry.backup is not None:
             self.then = kept
-            return [Restore(entry.path, entry.backup)]
+            over = None if current is None else digest(current)
+            return [Restore(entry.path, entry.backup, over)]
         if entry.before is not None and entry.changes and current is not None:
             self.notes.append(f"{entry.backup} is gone: only our keys are removed")
             return self._remove_changes(entry, current)
         if entry.before is not None:
             self.notes.append(f"{entry.backup} is gone: {entry.path} can't be put back")
         self.then = None
-        return [RemoveFile(entry.path)] if current is not None else []
+        return [RemoveFile(entry.path, digest(current))] if current is not None else []
 
     def _remove_changes(self, entry: Entry, current: bytes) -> list[Operation]:
         unmerged = daemon_json.unmerge(current, entry.changes, entry.path)
@@ -132,12 +133,13 @@ class _Undoing:
         self.then = unmerged.raw
         if entry.before is None and daemon_json.is_empty(unmerged.raw):
             self.then = None
-            return [RemoveFile(entry.path)]
+            return [RemoveFile(entry.path, digest(current))]
         if unmerged.raw == current:
             return []
         self.notes.append(f"{entry.path} was changed since: only our keys are removed")
         mode = self.files.mode(entry.path, _MODE)
-        return [WriteFile(entry.path, unmerged.raw, mode, "without our keys, all else as it is")]
+        what = "without our keys, all else as it is"
+        return [WriteFile(entry.path, unmerged.raw, mode, what, digest(current))]
 
     def tell_docker(
         self,
@@ -175,26 +177,40 @@ class _Undoing:
                 " systemctl restart docker"
             )
         reload = ReloadDocker(docker.pid, docker.socket, names & left, gone)
-        if not undone or not docker.runtimes & gone:
-            return [*undone, reload] if self.now != self.then else undone
+        if self.now == self.then:  # then its file is not ours to touch any more
+            if docker.runtimes & gone:
+                self.notes.append("Docker knows the runtimes' names until it is restarted")
+            return undone
+        if not docker.runtimes & gone:
+            return [*undone, reload]
         if daemon_json.value_at(self.then, ("runtimes",), docker.config) is not None:
             return [*undone, reload]
-        return [*self._forget(entry, store), reload, *undone]
+        return self._forget(entry, store, reload, undone)
 
-    def _forget(self, entry: Entry, store: _Store) -> list[Operation]:
+    def _forget(
+        self, entry: Entry, store: _Store, reload: ReloadDocker, undone: list[Operation]
+    ) -> list[Operation]:
         """Have dockerd forget our runtimes: a file that does not name any leaves it those it knows."""
         none = daemon_json.Setting(("runtimes",), {})
-        nothing = daemon_json.merge(self.then, [none], entry.path, force=True)
+        nothing = daemon_json.merge(self.then, [none], entry.path, force=True).raw
         mode = self.files.mode(entry.path, _MODE)
+        over = None if self.now is None else digest(self.now)
+        what = "no runtimes, for Docker to forget them"
         operations: list[Operation] = []
         if entry.ours and store.noted:
-            ours = (*entry.ours, digest(nothing.raw))
+            ours = (*entry.ours, digest(nothing))
             record = store.record.with_entry(entry._replace(ours=ours))
             operations.append(
                 WriteFile(store.path, record.encode(), _MODE, "what uninstall undoes")
             )
-        what = "no runtimes, for Docker to forget them"
-        return [*operations, WriteFile(entry.path, nothing.raw, mode, what)]
+        operations += [WriteFile(entry.path, nothing, mode, what, over), reload]
+        for operation in undone:
+            match operation:
+                case WriteFile() | Restore() | RemoveFile() if operation.path == entry.path:
+                    operations.append(operation._replace(over=digest(nothing)))
+                case _:
+                    operations.append(operation)
+        return operations
 
     def _changes_store(self, docker: DockerHost) -> bool:
         """Tell whether Docker will have another image store after a restart."""

@@ -22,7 +22,7 @@ from wasmimg_shim.install.operations import (
     SweepDocker,
     WriteFile,
 )
-from wasmimg_shim.install.rooted import Root
+from wasmimg_shim.install.rooted import Root, digest
 from wasmimg_testing.install import DAEMON_JSON, LAUNCHERS, USERS, make_root
 
 if TYPE_CHECKING:
@@ -152,23 +152,22 @@ def test_another_programs_launcher_is_refused(root: Path, name: str) -> None:
     if name == "wasmtime":
         plan(root, drop_ins=False)
     made = plan(root, force=True)
-    assert (
-        BackUp(f"/{path.relative_to(root)}", f"/{path.relative_to(root)}.before-wasmimg")
-        in made.operations
-    )
+    name = f"/{path.relative_to(root)}"
+    assert BackUp(name, f"{name}.before-wasmimg", digest(FOREIGN)) in made.operations
 
 
 def test_a_backup_takes_no_name_that_is_taken(root: Path) -> None:
     (root / f"{DAEMON_JSON}.before-wasmimg").write_bytes(b"somebody's")
     made = plan(root)
-    assert BackUp(f"/{DAEMON_JSON}", f"/{DAEMON_JSON}.before-wasmimg.2") in made.operations
+    backup = BackUp(f"/{DAEMON_JSON}", f"/{DAEMON_JSON}.before-wasmimg.2", digest(USERS))
+    assert backup in made.operations
 
 
 def test_the_script_that_pip_made_is_replaced_and_kept(root: Path) -> None:
-    (root / LAUNCHERS[0]).write_bytes(
-        b"#!/x/python\nimport sys\nfrom wasmimg_shim.main import main\n"
-    )
-    assert BackUp(f"/{LAUNCHERS[0]}", f"/{LAUNCHERS[0]}.before-wasmimg") in plan(root).operations
+    script = b"#!/x/python\nimport sys\nfrom wasmimg_shim.main import main\n"
+    (root / LAUNCHERS[0]).write_bytes(script)
+    name = f"/{LAUNCHERS[0]}"
+    assert BackUp(name, f"{name}.before-wasmimg", digest(script)) in plan(root).operations
 
 
 def test_a_new_release_replaces_its_launchers_and_keeps_none(root: Path) -> None:

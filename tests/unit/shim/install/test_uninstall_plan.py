@@ -21,7 +21,7 @@ from wasmimg_shim.install.operations import (
     SweepDocker,
     WriteFile,
 )
-from wasmimg_shim.install.rooted import Root
+from wasmimg_shim.install.rooted import Root, digest
 from wasmimg_testing.install import DAEMON_JSON, LAUNCHERS, USERS, make_root, tree
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def test_docker_forgets_the_runtimes_before_its_file_comes_back(root: Path) -> N
     assert isinstance(second, WriteFile)
     assert json.loads(second.content)["runtimes"] == {}
     assert third == ReloadDocker(7, "/run/docker.sock", frozenset(), NAMES)
-    assert fourth == Restore(f"/{DAEMON_JSON}", f"/{DAEMON_JSON}.before-wasmimg")
+    over = digest(second.content)
+    assert fourth == Restore(f"/{DAEMON_JSON}", f"/{DAEMON_JSON}.before-wasmimg", over)
 
 
 def test_users_runtimes_are_known_after_the_reload(tmp_path: Path) -> None:
@@ -156,6 +157,26 @@ def test_what_somebody_put_in_our_place_stays(root: Path) -> None:
     assert (root / LAUNCHERS[1]).read_bytes() == b"\x7fELF newer"
     assert (root / f"{LAUNCHERS[1]}.before-wasmimg").read_bytes() == b"\x7fELF theirs"
     assert any("was replaced by somebody else and stays" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("verb", ["install", "uninstall"])
+def test_who_edits_at_the_same_time_loses_nothing(root: Path, verb: str) -> None:
+    if verb == "uninstall":
+        install(root)
+        made = plan(root)
+    else:
+        files = Root(str(root))
+        made = install_plan.plan(
+            Machine(DockerHost()), files, LAUNCHER, records.load(files, RECORD), RECORD, Options()
+        )
+        files.make_folder("/var/lib/wasmimg")
+    (root / DAEMON_JSON).write_bytes(b'{"debug": true}')
+    with pytest.raises(HostError, match="is being changed by somebody else"):
+        carry_out(root, made)
+    assert (root / DAEMON_JSON).read_bytes() == b'{"debug": true}'
+    carry_out(root, plan(root))
+    assert (root / DAEMON_JSON).read_bytes() == b'{"debug": true}'
+    assert sorted(p.name for p in (root / "etc/docker").iterdir()) == ["daemon.json"]
 
 
 def test_without_the_backup_only_our_keys_go(root: Path) -> None:
