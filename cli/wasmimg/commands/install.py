@@ -50,7 +50,7 @@ def command(host: str, root: str, dry_run: bool, yes: bool, **chosen: object) ->
         lambda: install_plan.plan(
             detection.find(host, place.root, os.environ),
             place.root,
-            launchers.of_this_installation(place.root.path),
+            launchers.of_this_installation(place.root),
             place.record(),
             place.record_path,
             options,

@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 #: seconds; what takes longer than its call should is told from a daemon that hangs
 TIMEOUT: Final = 60.0
 _FAILED: Final = 400
-NOT_FOUND: Final = 404
 
 
 class DockerError(HostError):
-    """Docker refused a call; `status` is HTTP's, 0 if it did not answer."""
-
-    def __init__(self, message: str, status: int = 0, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
+    """Docker refused a call, or did not answer it."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -83,7 +78,7 @@ class DockerApi:
         finally:
             connection.close()
         if answer.status >= _FAILED:
-            raise DockerError(f"Docker: {_message(data)}", answer.status)
+            raise DockerError(f"Docker: {_message(data)}")
         return data
 
 

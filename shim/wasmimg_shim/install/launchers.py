@@ -12,6 +12,8 @@ from wasmimg_shim import launcher
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from wasmimg_shim.install.rooted import Root
+
 #: The runtimes' short names: containerd-shim-NAME-v1 is the program of io.containerd.NAME.v1.
 OWN: Final = "wasmimg"
 #: Names of other shims that published Compose files ask for; the name picks the engine.
@@ -53,17 +55,11 @@ def is_launcher(content: bytes) -> bool:
     return is_ours(content) and b"made by wasmimg\n" in content
 
 
-def of_this_installation(root: str = "/") -> Launcher:
-    """Make the launcher for this interpreter and its packages, as paths inside `root`."""
-
-    def inside(path: str) -> str:
-        return path.removeprefix(root) if root != "/" and path.startswith(f"{root}/") else path
-
-    paths = launcher.own_paths()
-    text = launcher.text(inside(sys.executable), [inside(path) for path in paths])
-    return Launcher(
-        text.encode(), inside(sys.executable), tuple(_exposed([sys.executable, *paths]))
-    )
+def of_this_installation(root: Root) -> Launcher:
+    """Make the launcher for this interpreter and its packages, as `root` will have them."""
+    python, paths = sys.executable, launcher.own_paths()
+    text = launcher.text(root.inside(python), [root.inside(path) for path in paths])
+    return Launcher(text.encode(), root.inside(python), tuple(_exposed([python, *paths])))
 
 
 def _exposed(paths: Iterable[str]) -> Iterator[str]:

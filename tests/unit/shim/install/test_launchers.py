@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from wasmimg_shim.install import launchers
+from wasmimg_shim.install.rooted import Root
 
 
 def test_the_launcher_of_this_installation_is_one_and_runs_our_shim() -> None:
-    launcher = launchers.of_this_installation()
+    launcher = launchers.of_this_installation(Root())
     assert launchers.is_launcher(launcher.text)
     assert launchers.is_ours(launcher.text)
     assert launcher.text.startswith(f"#!{sys.executable} -ISE\n".encode())
@@ -18,7 +19,7 @@ def test_the_launcher_of_this_installation_is_one_and_runs_our_shim() -> None:
 
 def test_paths_below_another_root_are_written_as_it_will_see_them() -> None:
     root = os.path.dirname(os.path.dirname(sys.executable))
-    launcher = launchers.of_this_installation(root)
+    launcher = launchers.of_this_installation(Root(root))
     inside = sys.executable.removeprefix(root)
     assert launcher.python == inside
     assert launcher.text.startswith(f"#!{inside} -ISE\n".encode())
@@ -55,4 +56,4 @@ def test_code_that_others_can_change_is_found(
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     monkeypatch.setattr(sys, "path", [*sys.path, str(open_to_all)])
-    assert str(open_to_all) in launchers.of_this_installation().exposed
+    assert str(open_to_all) in launchers.of_this_installation(Root()).exposed
