@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wasmimg_testing.machines.docker import DAEMON_JSON
 from wasmimg_testing.machines.traces import Traces, vanish
 from wasmimg_testing.waiting import until
 
@@ -187,6 +188,34 @@ def test_a_shim_that_is_killed_takes_its_container_along(docker: DockerHost) -> 
     docker.machine.run("kill", "-9", parent).well()
     until(lambda: docker.state("kk")["Status"] == "exited", "its end is noticed")
     assert docker.state("kk")["ExitCode"] == 137
+
+
+def test_a_restarted_daemon_brings_back_what_is_to_be_always_there(docker: DockerHost) -> None:
+    words = ("test/toolbox", "serve", "80", "here")
+    docker.run("-d", "--name", "always", "--restart", "always", "-p", "8070:80", *words).well()
+    docker.run("-d", "--name", "once", "test/sleep").well()
+    docker.restart()
+    until(lambda: docker.state("always")["Running"] is True, "it runs again")
+    assert docker.state("once")["Running"] is False
+
+
+def test_with_live_restore_it_does_not_notice_the_daemons_restart(
+    docker: DockerHost,
+) -> None:
+    configuration = docker.machine.path(DAEMON_JSON)
+    before = configuration.read_text()
+    configuration.write_text(json.dumps({**json.loads(before), "live-restore": True}))
+    try:
+        docker.restart()
+        docker.run("-d", "-i", "--name", "lasting", "test/toolbox", "sleep", "1000").well()
+        pid = docker.state("lasting")["Pid"]
+        docker.restart()
+        assert (docker.state("lasting")["Running"], docker.state("lasting")["Pid"]) == (True, pid)
+        docker.docker("stop", "lasting").well()
+        assert docker.state("lasting")["ExitCode"] == 143
+    finally:
+        configuration.write_text(before)
+        docker.restart()
 
 
 def test_inspect_is_json_of_a_container(docker: DockerHost) -> None:

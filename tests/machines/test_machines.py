@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from wasmimg_testing.machines import FORKY, TRIXIE, docker_host, root
+from wasmimg_testing.machines import FORKY, TRIXIE, docker_host, machine, root
 from wasmimg_testing.waiting import until
 
 LOOKS = {
@@ -70,6 +72,28 @@ def test_a_machine_leaves_nothing(roots: None, archive: Path) -> None:
         assert snapshot(mark)["namespaces"] != before["namespaces"]
         assert snapshot(mark)["interfaces"] == before["interfaces"]
     until(lambda: snapshot(mark) == before, f"{before}\n==\n{snapshot(mark)}", 20)
+
+
+_KILLED = """
+import os, signal, sys
+from wasmimg_testing.machines import FORKY, docker_host
+with docker_host(FORKY) as host:
+    host.load(__import__("pathlib").Path(sys.argv[1]))
+    host.run("-d", "test/sleep").well()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_test_leaves_nothing_that_runs_nor_lasts(roots: None, archive: Path) -> None:
+    support = str(Path(__file__).parents[1] / "support")
+    environment = {**os.environ, "PYTHONPATH": support}
+    words = [sys.executable, "-c", _KILLED, str(archive)]
+    killed = subprocess.Popen(words, env=environment)
+    assert killed.wait(120) == -signal.SIGKILL
+    mark = f"wasmimg-{FORKY.suite}-{killed.pid}-"
+    until(lambda: not snapshot(mark)["namespaces"], "its processes have ended", 20)
+    with machine(FORKY):
+        assert (snapshot(mark)["cgroups"], snapshot(mark)["folders"]) == ([], [])
 
 
 @pytest.mark.slow

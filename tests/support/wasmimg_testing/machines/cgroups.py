@@ -18,7 +18,7 @@ class MachineCgroup:
     def __init__(self, name: str) -> None:
         self.folders = [place / name for place in _hierarchies()]
         for folder in self.folders:
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             self._fill(folder)
 
     @staticmethod

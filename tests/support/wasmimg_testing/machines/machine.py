@@ -7,16 +7,14 @@ what engines make. Nothing in it can be seen by another machine, so any number r
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_testing.machines import installation, root
+from wasmimg_testing.machines import installation, root, state
 from wasmimg_testing.machines.cgroups import MachineCgroup
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
 }
-_numbers = itertools.count()
 
 
 class Done(NamedTuple):
@@ -129,30 +126,31 @@ class Machine:
 
 @contextlib.contextmanager
 def machine(release: Release) -> Generator[Machine]:
-    """Run a machine until the block ends; nothing of it is left then."""
+    """Run a machine until the block ends; nothing of it is left then.
+
+    It ends with the calling thread at the latest. What machines of killed processes have left,
+    folders and empty cgroups, is taken away first.
+    """
     base = root.made(release)
     layers = [str(installation.installed(base)), str(base)]
-    name = f"wasmimg-{release.suite}-{os.getpid()}-{next(_numbers)}"
-    state = root.cache() / "state" / name
-    state.mkdir(parents=True)
-    cgroup = MachineCgroup(name)
-    made = Machine(name, cgroup)
-    try:
-        with _booted(cgroup, state, layers) as made.first:
-            yield made
-    finally:
-        made.wait()
-        cgroup.remove()
-        shutil.rmtree(state)
+    with state.folder(release.suite) as place:
+        cgroup = MachineCgroup(place.name)
+        made = Machine(place.name, cgroup)
+        try:
+            with _booted(cgroup, place, layers) as made.first:
+                yield made
+        finally:
+            made.wait()
+            cgroup.remove()
 
 
 @contextlib.contextmanager
-def _booted(cgroup: MachineCgroup, state: Path, layers: list[str]) -> Generator[int]:
+def _booted(cgroup: MachineCgroup, place: Path, layers: list[str]) -> Generator[int]:
     """Run a machine's first process, which ends with this one at the latest."""
     kinds = [f"--{kind}" for kind in KINDS]
     inside = ["unshare", *kinds, "--propagation", "private", "--fork", "--kill-child"]
     script = f'{cgroup.entering()}; exec setpriv --pdeathsig KILL "$@"'
-    python = [sys.executable, str(BOOT), str(state), *layers]
+    python = [sys.executable, str(BOOT), str(place), *layers]
     command = ["sh", "-c", script, "boot", *inside, "--", *python]
     keeper = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert keeper.stdout is not None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: the engines themselves, which tests restart, what they call in passing, and who entered the machine
 _KEPT = {"containerd", "dockerd", "nsenter", "setpriv", "iptables", "ip6tables", "nft", "ctr"}
+#: sockets with a name of each daemon's own
+_DAEMONS = "/run/docker/libnetwork/"
 _KINDS = ("net", "mnt", "pid", "ipc", "uts")
 
 
@@ -33,6 +35,7 @@ class Traces(NamedTuple):
         mounts = Path(f"/proc/{machine.first}/mountinfo").read_text().splitlines()
         links = machine.run("ip", "-brief", "link").well().splitlines()
         files = machine.run("find", "/run", "-type", "p", "-o", "-type", "s").out.splitlines()
+        files = [file for file in files if not file.startswith(_DAEMONS)]
         pids = machine.cgroup.processes()
         return cls(
             processes=frozenset(filter(None, map(_words, pids))),
