@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rows import Row
 
 #: Modules beside this one, each with `measure() -> list[Row]`.
-GROUPS = ("build", "http", "start", "density", "registry")
+GROUPS = ("build", "http", "start", "density", "registry", "engines")
 RESULTS = Path(__file__).parent / "results.json"
 
 

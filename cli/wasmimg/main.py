@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "images": "images",
     "import": "import_",
     "inspect": "inspect",
+    "install": "install",
     "kill": "kill",
     "load": "load",
     "login": "login",
@@ -38,6 +39,7 @@ COMMANDS: Final = {
     "start": "start",
     "stop": "stop",
     "tag": "tag",
+    "uninstall": "uninstall",
     "wait": "wait",
 }
 INTERRUPTED: Final = 130

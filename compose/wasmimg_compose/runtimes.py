@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.start import ENGINES
 
-DEFAULT: Final = "wasmtime"
+DEFAULT: Final = ENGINES[0]
 #: The engines that the shim of this release has an adapter for.
-AVAILABLE: Final = frozenset({"wasmtime"})
+AVAILABLE: Final = frozenset(ENGINES)
 KNOWN: Final = frozenset({"wasmtime", "wasmedge"})
 #: Names that leave the choice to us; runc and crun say that the image is a Linux one.
 NEUTRAL: Final = frozenset({"", "wasmimg", "runc", "crun"})

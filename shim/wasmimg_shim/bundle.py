@@ -275,9 +275,12 @@ def _hooks(place: Place) -> Hooks:
 
 
 def _hook(place: Place) -> Hook:
+    timeout = place.member("timeout")
+    if timeout.value is not None and timeout.integer() <= 0:
+        raise InvalidInput(f"{timeout.path}: not more than 0 seconds")
     return Hook(
         path=_absolute(place.member("path")),
         args=place.member("args").texts(),
         env=place.member("env").texts(),
-        timeout=place.member("timeout").number(),
+        timeout=timeout.number(),
     )

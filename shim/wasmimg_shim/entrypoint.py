@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WASM_MAGIC = b"\0asm"
 _LINUX_MAGICS = (b"\x7fELF", b"#!")
+#: what Docker puts in front with --init: no Wasm module has children that it could forget
+_INIT = ("/sbin/docker-init", "--")
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -36,12 +38,16 @@ class Kind(enum.Enum):
 
 
 class Entrypoint(NamedTuple):
-    """The file, open for reading (the caller closes `fd`), and an export other than _start."""
+    """The file, open for reading (the caller closes `fd`), and an export other than _start.
+
+    `before` is how many of the process's arguments are dropped, since they stand before it.
+    """
 
     kind: Kind
     path: str
     fd: int
     function: str | None = None
+    before: int = 0
 
 
 class _Missing(Exception):
@@ -56,19 +62,28 @@ def resolve(bundle: Bundle) -> Entrypoint:
     words = bundle.spec.process.args
     if not words or not words[0]:
         raise InvalidInput("no command: the image has no entrypoint and none was given")
+    if words[: len(_INIT)] == _INIT and len(words) > len(_INIT):
+        found = _resolve(bundle, words[len(_INIT)])
+        if found.kind is Kind.WASM:
+            return found._replace(before=len(_INIT))
+        os.close(found.fd)
+    return _resolve(bundle, words[0])
+
+
+def _resolve(bundle: Bundle, word: str) -> Entrypoint:
     try:
-        return _resolve_word(bundle, words[0])
+        return _resolve_word(bundle, word)
     except _Missing:
         pass
-    path, separator, function = words[0].rpartition("#")
+    path, separator, function = word.rpartition("#")
     if separator and path:
         try:
             return _resolve_word(bundle, path)._replace(function=function)
         except _Missing:
             pass
-    if "/" in words[0]:
-        raise CommandNotFound(f'exec: "{words[0]}": stat {words[0]}: no such file or directory')
-    raise CommandNotFound(f'exec: "{words[0]}": executable file not found in $PATH')
+    if "/" in word:
+        raise CommandNotFound(f'exec: "{word}": stat {word}: no such file or directory')
+    raise CommandNotFound(f'exec: "{word}": executable file not found in $PATH')
 
 
 def _resolve_word(bundle: Bundle, word: str) -> Entrypoint:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from wasmimg_images.errors import HostError
 from wasmimg_shim import report
+from wasmimg_shim.hooks import run_here
 from wasmimg_shim.linux import caps, libc, namespaces, rlimits
 from wasmimg_shim.linux.kernel import Kernel
 from wasmimg_shim.linux.root import Root
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
+    from wasmimg_shim.hooks import State
     from wasmimg_shim.linux.caps import CapabilitySets
     from wasmimg_shim.linux.cgroup import Cgroup
     from wasmimg_shim.linux.mounts import Operation
     from wasmimg_shim.sandbox import Program
     from wasmimg_shim.seccomp import Filter
-    from wasmimg_shim.spec import Process
+    from wasmimg_shim.spec import Hooks, Process
 
-#: what the parent writes at Start
-START = b"s"
+#: what the parent writes once hooks have run, and at Start
+HOOKED, START = b"h", b"s"
 #: exit status of an init that failed before its program ran, or whose program raised
 LOST = 255
 HIGHEST_FD = 0xFFFFFFFF
@@ -67,6 +69,8 @@ class Sandbox(NamedTuple):
     rlimits: tuple[tuple[str, int, int], ...]
     capabilities: CapabilitySets
     seccomp: Filter | None
+    hooks: Hooks
+    state: State
     cgroup: Cgroup
 
 
@@ -95,11 +99,14 @@ def main(sandbox: Sandbox, program: Program, ends: Ends) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - a process boundary
         report.write_failure(ends.status, stage.name, error)
         os._exit(LOST)
-    os.close(ends.status)
+    if not sandbox.hooks.start_container:
+        os.close(ends.status)
     if os.read(ends.control, 1) != START:
         # the shim has died: nobody could ever start or stop this container
         os._exit(LOST)
     os.close(ends.control)
+    if sandbox.hooks.start_container:
+        _run_start_hooks(sandbox, ends)
     status = LOST
     try:
         status = program.run()
@@ -134,6 +141,7 @@ def _close(sandbox: Sandbox, program: Program, ends: Ends, stage: _Stage) -> Non
 
     stage.name = "mounts"
     _build(sandbox, stage)
+    _run_create_hooks(sandbox, ends, stage)
     stage.name = "pivot_root"
     _pivot(sandbox)
 
@@ -144,6 +152,30 @@ def _close(sandbox: Sandbox, program: Program, ends: Ends, stage: _Stage) -> Non
     stage.name = "privileges"
     _forget_import_paths()
     _drop_privileges(sandbox, stage)
+
+
+def _run_create_hooks(sandbox: Sandbox, ends: Ends, stage: _Stage) -> None:
+    hooks = sandbox.hooks
+    stage.name = "hooks"
+    if hooks.prestart or hooks.create_runtime:
+        report.write_surrounded(ends.status)
+        if os.read(ends.control, 1) != HOOKED:
+            raise HostError("the shim has died while it ran hooks")
+    # Paths are still the host's, as they have to be for these.
+    state = sandbox.state.document("creating", os.getpid())
+    run_here("createContainer", hooks.create_container, state)
+
+
+def _run_start_hooks(sandbox: Sandbox, ends: Ends) -> None:
+    """Run them as the guest will run, and tell the shim, whose Start waits."""
+    state = sandbox.state.document("created", os.getpid())
+    try:
+        run_here("startContainer", sandbox.hooks.start_container, state)
+        report.write_ready(ends.status)
+    except BaseException as error:  # noqa: BLE001 - a process boundary
+        report.write_failure(ends.status, "hooks", error)
+        os._exit(LOST)
+    os.close(ends.status)
 
 
 def _take_signals() -> None:

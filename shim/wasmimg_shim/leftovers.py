@@ -6,7 +6,10 @@ import os
 import signal
 from contextlib import suppress
 
+from wasmimg_images.errors import WasmimgError
 from wasmimg_shim import record, rootfs, sandbox, shim_socket
+from wasmimg_shim.bundle import Bundle
+from wasmimg_shim.hooks import State, run_here
 from wasmimg_shim.linux_task import PROGRAM
 
 
@@ -22,7 +25,19 @@ def remove(bundle: str, container: str) -> None:
         rootfs.unmount(bundle)
     with suppress(FileNotFoundError), open(f"{bundle}/address") as address:
         shim_socket.remove_dead(address.read().strip().removeprefix("unix://"))
+    if found is not None and found.pid and not found.runc_root:
+        _tell_of_end(bundle, container)
     record.remove(bundle)
+
+
+def _tell_of_end(bundle: str, container: str) -> None:
+    """Run the poststop hooks, as the shim would have: for a Linux program it is runc who does."""
+    with suppress(WasmimgError):
+        loaded = Bundle.load(bundle, container)
+        state = State.of(loaded).document("stopped")
+        for hook in loaded.spec.hooks.poststop:
+            with suppress(WasmimgError):
+                run_here("poststop", (hook,), state)
 
 
 def _runc_delete(root: str, container: str) -> None:

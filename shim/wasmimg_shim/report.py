@@ -11,6 +11,8 @@ import os
 from wasmimg_images import errors
 
 READY = b"ready"
+#: init has its namespaces and mounts, and waits for the hooks that run beside the shim
+SURROUNDED = b"surrounded"
 LONGEST = 2048
 #: what may cross the pipe as itself; everything else arrives as a RunError
 FAMILIES = {
@@ -39,6 +41,11 @@ def write_ready(fd: int) -> None:
     os.write(fd, READY)
 
 
+def write_surrounded(fd: int) -> None:
+    """Tell that hooks may run, and that init waits for their end."""
+    os.write(fd, SURROUNDED)
+
+
 def write_failure(fd: int, stage: str, error: BaseException) -> None:
     """Tell which step failed with what."""
     number = error.errno if isinstance(error, OSError) and error.errno else 0
@@ -57,14 +64,15 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def read(fd: int) -> None:
-    """Take the answer: returns where init is ready, raises what stopped it.
+def read(fd: int) -> bool:
+    """Take the answer: True where init is ready, False where it waits for hooks.
 
-    BlockingIOError while there is no answer; SandboxError where init died without one.
+    Raises what stopped it; BlockingIOError while there is no answer; SandboxError where init died
+    without one.
     """
     answer = os.read(fd, LONGEST)
-    if answer == READY:
-        return
+    if answer in {READY, SURROUNDED}:
+        return answer == READY
     if not answer:
         raise SandboxError(
             "the container's init died before it was ready",

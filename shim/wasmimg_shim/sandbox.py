@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from wasmimg_images.errors import RunError
 from wasmimg_shim import init, report, seccomp
+from wasmimg_shim.hooks import State
 from wasmimg_shim.linux import caps, filesystem, libc, namespaces, rlimits
 from wasmimg_shim.linux.cgroup import Cgroup
 
@@ -64,13 +65,18 @@ class Child:
         self.cgroup = cgroup
         self._control_fd = control_fd
 
-    def confirm(self) -> None:
-        """Take init's answer, once `status_fd` is readable.
+    def confirm(self) -> bool:
+        """Take init's answer, once `status_fd` is readable: False where it waits for hooks.
 
         Raises the error that stopped init (see `report`), and BlockingIOError while there is no
         answer yet.
         """
-        report.read(self.status_fd)
+        return report.read(self.status_fd)
+
+    def go_on(self) -> None:
+        """Say that the hooks that init waits for have run; `confirm` has the next answer."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._control_fd, init.HOOKED)
 
     def start(self) -> None:
         """Let the program run. Raises RunError where init is no longer there."""
@@ -133,7 +139,9 @@ def plan(bundle: Bundle, filters: str | None = None) -> Plan:
         propagation=filesystem.propagation(spec.linux.rootfs_propagation),
         process=spec.process,
         rlimits=rlimits.plan(spec.process.rlimits),
-        capabilities=caps.plan(spec.process.capabilities, available),
+        capabilities=caps.plan(spec.process.capabilities, available, spec.process.user.uid),
+        hooks=spec.hooks,
+        state=State.of(bundle),
         seccomp=_filter(spec.linux.seccomp, filters),
         cgroup=cgroup,
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from wasmimg_shim.flags import Flags
 
+#: The engines that this release has an adapter for; the first one stands in for all others.
+ENGINES = ("wasmtime",)
 #: An answer takes milliseconds; seconds when the zygote has to be started on a loaded machine.
 _ANSWER_SECONDS = 30.0
 _TRIES = 4
@@ -40,7 +42,7 @@ def start(flags: Flags, program: str) -> str:
     environment = dict(os.environb)
     stdin = _stdin()
     request = StartRequest.of(os.path.basename(program), flags, stdin, environment).encode()
-    engine = engine_name(environment)
+    engine = engine_name(environment, program)
     try:
         if environment.get(b"WASMIMG_ZYGOTE") == b"off":
             answer = _without_zygote(request, engine)
@@ -67,10 +69,17 @@ def run_dir(environment: Mapping[bytes, bytes]) -> str:
     return f"{base}/wasmimg"
 
 
-def engine_name(environment: Mapping[bytes, bytes]) -> str:
-    """Return the engine to prefer: WASMIMG_ENGINE, else wasmtime."""
+def engine_name(environment: Mapping[bytes, bytes], program: str) -> str:
+    """Return the engine to prefer: WASMIMG_ENGINE, else what the program's name says, else wasmtime.
+
+    `containerd-shim-wasmedge-v1` prefers WasmEdge. A name is only a preference: published Compose
+    files name an engine that need not be here, and their images run on each.
+    """
     name = environment.get(b"WASMIMG_ENGINE", b"").decode("ascii", "replace")
-    return name if name.isalnum() else "wasmtime"
+    if name.isalnum():
+        return name
+    called = os.path.basename(program).removeprefix("containerd-shim-").rpartition("-")[0]
+    return called if called in ENGINES else ENGINES[0]
 
 
 def _stdin() -> bytes:

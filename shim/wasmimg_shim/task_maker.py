@@ -6,7 +6,7 @@ import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_images.errors import CannotInvoke, InvalidInput, RunError
+from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
@@ -84,8 +84,6 @@ class TaskMaker(NamedTuple):
         return Task(request.id, path, init, execs, release)
 
     async def _make_wasm(self, bundle: Bundle, found: Entrypoint, stdio: Stdio) -> Runner:
-        if any(bundle.spec.hooks):  # to skip one would start a container without its network
-            raise RunError("config.json asks for OCI hooks, which Wasm containers can't have yet")
         try:
             code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
         except InvalidInput as error:
@@ -94,7 +92,7 @@ class TaskMaker(NamedTuple):
             ) from error
         filters = os.path.join(self.cache.directory, FILTERS)
         return await wasm_task.WasmInit.create(
-            bundle, found, code, self.engine, stdio, self.children, filters
+            bundle, found, code, self.engine, stdio, self.children, filters, self.log
         )
 
     async def _make_linux(self, runc: Runc, stdio: Stdio) -> Runner:

@@ -10,12 +10,14 @@ from wasmimg_shim import sandbox
 from wasmimg_shim.children import Children, exit_status
 from wasmimg_shim.codecache import CodeCache, cache_key, compile_child
 from wasmimg_shim.guest import Guest, Preopen, WasmProgram
+from wasmimg_shim.hooks import ShimHooks
 from wasmimg_shim.loop import readable
 
 if TYPE_CHECKING:
     from wasmimg_shim.bundle import Bundle
     from wasmimg_shim.engine import Engine
     from wasmimg_shim.entrypoint import Entrypoint
+    from wasmimg_shim.shim_log import ShimLog
     from wasmimg_shim.spec import Spec
     from wasmimg_shim.stdio import Stdio
 
@@ -49,7 +51,7 @@ def _digest(fd: int) -> str:
 
 def guest_of(spec: Spec, entrypoint: Entrypoint) -> Guest:
     """Return what the module is given: the OCI process, and a preopen for each mount."""
-    word = spec.process.args[0]
+    word, *rest = spec.process.args[entrypoint.before :]
     if entrypoint.function:
         word = word.removesuffix(f"#{entrypoint.function}")
     preopens = [Preopen("/", "/", not spec.root_readonly)]
@@ -59,7 +61,7 @@ def guest_of(spec: Spec, entrypoint: Entrypoint) -> Guest:
         if mount.type not in _NOT_SHOWN
     ]
     return Guest(
-        args=(word, *spec.process.args[1:]),
+        args=(word, *rest),
         env=spec.process.env,
         cwd=spec.process.cwd,
         function=entrypoint.function or None,
@@ -70,9 +72,14 @@ def guest_of(spec: Spec, entrypoint: Entrypoint) -> Guest:
 class WasmInit:
     """A container's init in our sandbox; satisfies task.Runner."""
 
-    def __init__(self, child: sandbox.Child, children: Children) -> None:
+    def __init__(
+        self, child: sandbox.Child, children: Children, hooks: ShimHooks, *, start_hooks: bool
+    ) -> None:
+        """`start_hooks`: init runs some at its start, and then says how they went."""
         self._child = child
         self._children = children
+        self._hooks = hooks
+        self._start_hooks = start_hooks
         self._reaped = False
 
     @classmethod
@@ -85,6 +92,7 @@ class WasmInit:
         stdio: Stdio,
         children: Children,
         filters: str,
+        log: ShimLog,
     ) -> WasmInit:
         """Make init, and return once it has confirmed its namespaces; else raise why not.
 
@@ -95,15 +103,22 @@ class WasmInit:
             child = sandbox.spawn(bundle, stdio.fds, program, keep=(code,), filters=filters)
         finally:
             os.close(code)
-        init = cls(child, children)
+        hooks = ShimHooks(bundle, children, log)
+        init = cls(child, children, hooks, start_hooks=bool(bundle.spec.hooks.start_container))
         children.adopt(child.pid)
         try:
-            await readable(child.status_fd)
-            child.confirm()
+            while not await init.confirmed():
+                await hooks.create(child.pid)
+                child.go_on()
         except BaseException:
             await init.abandon()
             raise
         return init
+
+    async def confirmed(self) -> bool:
+        """Wait for init's next answer: False where it waits for hooks. Raises what stopped it."""
+        await readable(self._child.status_fd)
+        return self._child.confirm()
 
     async def abandon(self) -> None:
         """Kill and reap an init that nobody will start."""
@@ -117,8 +132,11 @@ class WasmInit:
         return self._child.pid
 
     async def start(self) -> None:
-        """Let the guest run."""
+        """Let the guest run, once the hooks before it have."""
         self._child.start()
+        if self._start_hooks:
+            await self.confirmed()
+        await self._hooks.started(self.pid)
 
     def kill(self, number: int) -> None:
         """Send a signal to init."""
@@ -145,5 +163,6 @@ class WasmInit:
         return self._child.oom_kills()
 
     async def clean_up(self) -> None:
-        """Remove the cgroup."""
+        """Remove the cgroup, and tell whom it may concern."""
         self._child.cleanup()
+        await self._hooks.stopped()

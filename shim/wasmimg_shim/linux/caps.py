@@ -82,20 +82,23 @@ def mask(names: frozenset[str]) -> int:
     return bits
 
 
-def plan(capabilities: Capabilities, available: int) -> CapabilitySets:
+def plan(capabilities: Capabilities, available: int, uid: int) -> CapabilitySets:
     """Cut the sets to `available`, and to each other as the kernel demands it.
 
     A runtime that lacks a capability itself can't give it: it is left out with no error, as runc
-    has done since 1.0.0-rc93.
+    has done since 1.0.0-rc93. A user other than root is left with the ambient set: engines give
+    the same sets whoever it is, and rely on execve(2), which no guest goes through, to clear them
+    (capabilities(7), "Transformation of capabilities during execve").
     """
     permitted = mask(capabilities.permitted) & available
     inheritable = mask(capabilities.inheritable) & available
+    ambient = mask(capabilities.ambient) & permitted & inheritable
     return CapabilitySets(
         bounding=mask(capabilities.bounding),
-        effective=mask(capabilities.effective) & permitted,
+        effective=ambient if uid else mask(capabilities.effective) & permitted,
         inheritable=inheritable,
-        permitted=permitted,
-        ambient=mask(capabilities.ambient) & permitted & inheritable,
+        permitted=ambient if uid else permitted,
+        ambient=ambient,
     )
 
 

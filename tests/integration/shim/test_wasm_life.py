@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -216,16 +215,4 @@ def test_standard_input_ends_with_its_writer(host: ShimHost) -> None:
         assert shim.wait("c1", timeout=10).status == 0
         assert log.read_text() == "before the start\n"
         shim.delete("c1")
-        shim.shutdown()
-
-
-def test_hooks_are_refused_rather_than_skipped(host: ShimHost) -> None:
-    bundle = host.wasm("c1", "hello")
-    config = Path(bundle, "config.json")
-    document = json.loads(config.read_text())
-    document["hooks"] = {"prestart": [{"path": "/bin/true"}]}
-    config.write_text(json.dumps(document))
-    with host.shim(bundle) as shim:
-        with pytest.raises(RpcError, match="hooks"):
-            shim.create("c1", bundle)
         shim.shutdown()

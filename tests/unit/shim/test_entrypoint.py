@@ -142,3 +142,17 @@ def test_what_cannot_run_is_told_in_dockers_words(
     os.mkfifo(image.root / "fifo")
     with pytest.raises(error, match=text):
         image.run(word)
+
+
+@pytest.mark.parametrize(("content", "before"), [(WASM, 2), (ELF, 0)])
+def test_dockers_init_is_dropped_before_a_module_only(
+    image: Image, content: bytes, before: int
+) -> None:
+    image.file("sbin/docker-init", ELF)
+    image.file("app", content)
+    words = ["/sbin/docker-init", "--", "/app", "x"]
+    config = {"ociVersion": "1", "root": {"path": "rootfs"}, "process": {"args": words}}
+    (image.path / "config.json").write_text(json.dumps(config))
+    found = resolve(Bundle.load(str(image.path)))
+    os.close(found.fd)
+    assert (found.before, found.path) == (before, "/app" if before else "/sbin/docker-init")

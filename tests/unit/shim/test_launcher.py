@@ -52,3 +52,21 @@ def test_an_interpreter_that_no_first_line_can_name_is_refused(python: str) -> N
 def test_the_start_verb_and_home_mean_the_same_directory(environment: dict[str, str]) -> None:
     raw = {os.fsencode(key): os.fsencode(value) for key, value in environment.items()}
     assert start.run_dir(raw) == str(Home.from_environ(environment).run)
+
+
+@pytest.mark.parametrize(
+    ("environment", "program", "engine"),
+    [
+        ({}, "/usr/local/bin/containerd-shim-wasmimg-v1", "wasmtime"),
+        ({}, "containerd-shim-wasmtime-v1", "wasmtime"),
+        ({}, "containerd-shim-wasmedge-v1", "wasmedge"),
+        ({}, "/x/containerd-shim-spin-v2", "wasmtime"),
+        ({b"WASMIMG_ENGINE": b"wasmtime"}, "containerd-shim-wasmedge-v1", "wasmtime"),
+        ({b"WASMIMG_ENGINE": b"../x"}, "containerd-shim-wasmimg-v1", "wasmtime"),
+    ],
+)
+def test_the_name_of_the_launcher_picks_the_engine(
+    environment: dict[bytes, bytes], program: str, engine: str
+) -> None:
+    expected = engine if engine in start.ENGINES else start.ENGINES[0]
+    assert start.engine_name(environment, program) == expected

@@ -93,6 +93,11 @@ class Registry:
         return endpoint
 
 
+#: RFC 8446 section 5.1: the content type of the record that a TLS client begins with
+_TLS_HANDSHAKE = b"\x16"
+_PLAIN_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -103,6 +108,21 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
     rbufsize = 1 << 18
+
+    def handle(self) -> None:
+        """Serve the connection, or tell a client that begins with TLS that this is HTTP.
+
+        Clients that try HTTPS first, containerd's among them, know it by the status line; http.server
+        waits for a line's end, which a TLS record need not have, and answers without one.
+        """
+        try:
+            if self.connection.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
+                self.connection.recv(1 << 16)  # left unread it would turn the answer into a reset
+                self.connection.sendall(_PLAIN_HTTP)
+                return
+        except OSError:
+            return
+        super().handle()
 
     def _serve(self) -> None:
         server = cast("Server", self.server)

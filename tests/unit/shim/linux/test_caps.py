@@ -25,10 +25,23 @@ def test_the_permitted_set_is_read_from_status() -> None:
     assert available("Name:\tx\n") == 0
 
 
-@given(st.builds(Capabilities, SETS, SETS, SETS, SETS, SETS), st.integers(0, EVERYTHING))
-def test_the_kernel_takes_every_plan(capabilities: Capabilities, has: int) -> None:
-    sets = plan(capabilities, has)
+@given(
+    st.builds(Capabilities, SETS, SETS, SETS, SETS, SETS),
+    st.integers(0, EVERYTHING),
+    st.sampled_from([0, 1000]),
+)
+def test_the_kernel_takes_every_plan(capabilities: Capabilities, has: int, uid: int) -> None:
+    sets = plan(capabilities, has, uid)
     assert not sets.effective & ~sets.permitted
     assert not sets.permitted & ~has
     assert not sets.ambient & ~(sets.permitted & sets.inheritable)
     assert not sets.permitted & ~mask(capabilities.permitted)
+
+
+def test_who_is_not_root_has_what_execve_would_leave() -> None:
+    given = frozenset({"CAP_CHOWN", "CAP_DAC_OVERRIDE"})
+    docker = Capabilities(bounding=given, effective=given, permitted=given)
+    assert plan(docker, EVERYTHING, 0).effective == mask(given)
+    assert plan(docker, EVERYTHING, 1000)[:4] == (mask(given), 0, 0, 0)
+    ambient = docker._replace(ambient=frozenset({"CAP_CHOWN"}), inheritable=given)
+    assert plan(ambient, EVERYTHING, 1000).effective == 1

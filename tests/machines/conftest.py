@@ -1,0 +1,75 @@
+"""Hosts with real engines, one of each for a whole run; `wasmimg_testing.machines` makes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wasmimg_testing import toolbox
+from wasmimg_testing.machines import (
+    BOOKWORM,
+    FORKY,
+    TRIXIE,
+    ContainerdHost,
+    DockerHost,
+    containerd_host,
+    docker_host,
+    guests,
+    root,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+DOCKERS = {"docker-28.5": FORKY, "docker-26.1": TRIXIE}
+CONTAINERDS = {"containerd-2.1": FORKY, "containerd-1.7": TRIXIE, "containerd-1.6": BOOKWORM}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.root)
+            item.add_marker(pytest.mark.network)
+            item.add_marker(pytest.mark.toolchain)
+
+
+@pytest.fixture(scope="session")
+def roots() -> None:
+    """Make what is not there yet, all at once: most of it is waiting for a mirror."""
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        pytest.skip("needs root and debootstrap")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(root.made, (FORKY, TRIXIE, BOOKWORM)))
+
+
+@pytest.fixture(scope="session")
+def archive(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images that every host has."""
+    assert pytestconfig.cache is not None
+    guest = toolbox.compiled(pytestconfig.cache.mkdir("toolbox"))
+    return guests.archive(tmp_path_factory.mktemp("guests"), guest)
+
+
+@pytest.fixture(scope="session", params=DOCKERS)
+def docker(request: pytest.FixtureRequest, roots: None, archive: Path) -> Iterator[DockerHost]:
+    with docker_host(DOCKERS[request.param]) as host:
+        host.load(archive)
+        for network in ("none", "host", "bridge"):  # what an engine makes once, it keeps
+            host.run("--rm", "--network", network, "test/hello").well()
+        yield host
+
+
+@pytest.fixture(scope="session", params=CONTAINERDS)
+def containerd(
+    request: pytest.FixtureRequest, roots: None, archive: Path
+) -> Iterator[ContainerdHost]:
+    with containerd_host(CONTAINERDS[request.param]) as host:
+        host.load(archive)
+        host.run("--rm", "test/hello", "first").well()
+        yield host

@@ -1,0 +1,68 @@
+"""Roots of Debian releases, each made once and then never written to."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasmimg_images.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from wasmimg_testing.machines.release import Release
+
+
+def cache() -> Path:
+    """Give the folder that keeps roots."""
+    return Home.from_environ(os.environ).cache / "machines"
+
+
+def made(release: Release) -> Path:
+    """Give a release's root, made first where there is none; about two minutes.
+
+    A root is named by its recipe and appears under its name only when it is whole. AssertionError
+    has the end of the log where it can't be made.
+    """
+    root = cache() / f"{release.suite}-{release.recipe()}"
+    if root.is_dir():
+        return root
+    with _locked(cache() / f"{release.suite}.lock"):
+        if not root.is_dir():
+            _make(release, root)
+    return root
+
+
+def _make(release: Release, root: Path) -> None:
+    partial = root.with_suffix(".partial")
+    log = root.with_suffix(".log")
+    shutil.rmtree(partial, ignore_errors=True)
+    begin = time.monotonic()
+    with log.open("w") as output:
+        command = ["unshare", "--mount", "--propagation", "private", *release.words(partial)]
+        maker = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True)
+        assert maker.stderr is not None
+        for line in maker.stderr:
+            output.write(line)
+            output.flush()
+            if line.startswith("machines: "):
+                print(line, end="", file=sys.stderr, flush=True)
+    assert maker.wait() == 0, f"{log}: {log.read_text()[-2000:]}"
+    partial.rename(root)
+    taken = time.monotonic() - begin
+    print(f"machines: {release.suite}: made in {taken:.0f} s", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Generator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
