@@ -21,11 +21,18 @@ import wasmtime
 from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim.engine import STACK_BYTES, Engine, load_engine
 from wasmimg_shim.guest import Guest, Preopen
+from wasmimg_testing.wasi import tables_closed
 
 ENGINES = ["wasmtime"]
 WASI = '"wasi_snapshot_preview1"'
 GUEST = Guest(("guest.wasm",))
 GUESTS = Path(__file__).parents[1] / "guests"
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left() -> Iterator[None]:
+    with tables_closed():
+        yield
 
 
 @pytest.fixture(scope="module", params=ENGINES)

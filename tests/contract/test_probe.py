@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -12,6 +11,7 @@ from wasmimg_compose.container import ContainerSpec
 from wasmimg_compose.places import Places
 from wasmimg_compose.probe import BuiltInProbe, ExecProbe, Probe
 from wasmimg_testing.embedded import Machine, until
+from wasmimg_testing.waiting import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +64,7 @@ def make(request: pytest.FixtureRequest, container: tuple[Home, Record]) -> Make
 
 
 def answer(probe: Probe) -> bool:
-    readable, _, _ = select.select([probe], [], [], 30)
-    assert readable
+    assert readable(probe)
     return probe.passed()
 
 
@@ -76,7 +75,7 @@ def test_it_tells_good_from_bad(make: Maker) -> None:
 
 def test_it_is_not_readable_before_its_answer(make: Maker) -> None:
     probe = make("slow")
-    assert select.select([probe], [], [], 0.2)[0] == []
+    assert not readable(probe, 0.2)
     probe.abandon()
 
 

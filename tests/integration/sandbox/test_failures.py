@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from wasmimg_images.errors import CannotInvoke, HostError, InvalidInput, RunError
 from wasmimg_shim import sandbox
 from wasmimg_shim.report import SandboxError
-from wasmimg_testing.sandbox import PATIENCE, Boxes, Function, reap
+from wasmimg_testing.sandbox import Boxes, Function, reap
+from wasmimg_testing.waiting import readable
 
 pytestmark = pytest.mark.root
 
@@ -100,7 +100,7 @@ def test_init_killed_before_it_was_ready(boxes: Boxes) -> None:
         Function(nothing, load=lambda: os.kill(os.getpid(), signal.SIGSTOP) and None)
     )
     child.kill(signal.SIGKILL)
-    assert select.select([child.status_fd], [], [], PATIENCE)[0]
+    assert readable(child.status_fd)
     with pytest.raises(SandboxError, match="died before it was ready"):
         child.confirm()
 
@@ -114,7 +114,7 @@ def test_no_answer_yet_blocks_nobody(boxes: Boxes) -> None:
     with pytest.raises(BlockingIOError):
         child.confirm()
     child.kill(signal.SIGUSR1)
-    assert select.select([child.status_fd], [], [], PATIENCE)[0]
+    assert readable(child.status_fd)
     child.confirm()
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class HasFileno(Protocol):
+        def fileno(self) -> int: ...
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -16,6 +21,13 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.005)
+
+
+def readable(what: int | HasFileno, seconds: float = 60) -> bool:
+    """Tell whether there is something to read, or comes within the time; any descriptor will do."""
+    poll = select.poll()
+    poll.register(what, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def free_port() -> int:

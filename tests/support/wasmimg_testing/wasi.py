@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import struct
+from typing import TYPE_CHECKING
+
+import pytest
 
 from wasmimg_shim.guest import Guest
 from wasmimg_shim.wasi.binding import bind
+from wasmimg_shim.wasi.fdtable import FdTable
 from wasmimg_shim.wasi.world import MODULE, World
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MEMORY = 1 << 18
+STDERR = 2
 
 
 class Trapped(Exception):
@@ -108,3 +117,22 @@ class Stage:
     def _trap(self, ending: BaseException) -> int:
         self._ending = ending
         return 1
+
+
+@contextlib.contextmanager
+def tables_closed() -> Iterator[None]:
+    """Close what the guests made meanwhile leave open, as the end of their process would."""
+    tables: list[FdTable] = []
+    make = FdTable.__init__
+
+    def noted(table: FdTable) -> None:
+        make(table)
+        tables.append(table)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FdTable, "__init__", noted)
+        yield
+    for table in tables:
+        for number, descriptor in list(table.open.items()):
+            if descriptor.host > STDERR:
+                table.close(number)
