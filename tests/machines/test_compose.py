@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import demo
 import pytest
 
 from wasmimg_images.archive import oci
@@ -31,10 +31,6 @@ FILES = ("compose.yaml", "compose.docker.yaml")
 #: replicas can't all have the port that one of them publishes
 SCALED = "services: {server: {ports: !reset []}}\n"
 pytestmark = pytest.mark.slow
-
-with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(sys, "path", [str(SOURCE), *sys.path])
-    import demo
 
 
 class Project(NamedTuple):
@@ -105,8 +101,8 @@ def serving(kind: str, host: DockerHost, folder: Path) -> Iterator[str]:
         for image in demo.IMAGES:
             demo.wasmimg("tag", f"{demo.REGISTRY}/{image}", f"{name}/{image}", home="builder")
             demo.wasmimg("push", f"{name}/{image}", home="builder")
-        if kind != "ours":
-            demo.wasmimg("rmi", *(f"{name}/{image}" for image in demo.IMAGES), home="builder")
+            if name != demo.REGISTRY:
+                demo.wasmimg("rmi", f"{name}/{image}", home="builder")
         yield name
 
 
@@ -152,17 +148,18 @@ def test_orders_through_images_of_a_registry(kind: str, host: DockerHost, tmp_pa
     assert host.docker("image", "ls", "-q").well() == ""
 
 
+@pytest.fixture(scope="class")
+def project(pulled: Project) -> Iterator[Project]:
+    before = Traces.of(pulled.host.machine)
+    pulled.compose("up", "-d")
+    play(pulled)
+    yield pulled
+    pulled.compose("down", "-v")
+    is_gone(pulled, before)
+
+
 class TestLife:
     """One run of the project, all through its life."""
-
-    @pytest.fixture(scope="class")
-    def project(self, pulled: Project) -> Iterator[Project]:
-        before = Traces.of(pulled.host.machine)
-        pulled.compose("up", "-d")
-        play(pulled)
-        yield pulled
-        pulled.compose("down", "-v")
-        is_gone(pulled, before)
 
     def test_ps_and_logs_show_all_of_it(self, project: Project) -> None:
         running = ("running", 0)
@@ -170,7 +167,7 @@ class TestLife:
         assert project.compose("logs", "--no-log-prefix", "server") == "listening at 0.0.0.0:8080"
         logs = project.compose("logs", "client", "db")
         assert "client-1  | serving /usr/share/nginx/html at port 80" in logs
-        assert "db-1      | " in logs
+        assert "[entrypoint] the database is ready" in logs
 
     def test_stop_is_in_good_order_and_start_has_all_the_orders(self, project: Project) -> None:
         project.compose("stop")
