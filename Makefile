@@ -9,13 +9,19 @@ unexport PYTHONDONTWRITEBYTECODE
 WHEEL_VENV := build/wheel-venv
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
 
 demo: machine-demo venv ## Build the service, push, pull, bring it up beside MariaDB, play the order script
 	@$(VENV)/bin/python demo-microservice/demo.py up
 
 demo-down: venv ## Stop the demo and remove what it made
 	@$(VENV)/bin/python demo-microservice/demo.py down
+
+demo-docker: machine-demo venv ## The same by `docker compose`: on this machine's Docker, or in a test machine
+	@$(VENV)/bin/python demo-microservice/demo_docker.py up
+
+demo-docker-down: venv ## Remove it from this machine's Docker
+	@$(VENV)/bin/python demo-microservice/demo_docker.py down
 
 check: venv ## Lint, types and unit tests
 	$(VENV)/bin/ruff check .
@@ -59,4 +65,4 @@ machine-demo:
 machine-test:
 	@.ci/machine test
 
-.PHONY: help demo demo-down check test bench clean venv wheel-venv machine-demo machine-test
+.PHONY: help demo demo-down demo-docker demo-docker-down check test bench clean venv wheel-venv machine-demo machine-test

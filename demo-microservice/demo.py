@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATE: Final = ROOT / "build" / "demo"
@@ -114,23 +114,28 @@ def registry() -> Iterator[None]:
         server.wait()
 
 
-def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def wait_for(url: str, server: subprocess.Popen[bytes] | None = None, seconds: float = 30) -> None:
     """Poll a URL until it answers 200; end the demo if its server ends first."""
     end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
             return
-        if server.poll() is not None or time.monotonic() > end:
+        if time.monotonic() > end or (server is not None and server.poll() is not None):
             sys.exit(f"demo: nothing answers at {url}")
         time.sleep(0.05)
+
+
+def push() -> None:
+    """Push what was built to the registry."""
+    for name in IMAGES:
+        wasmimg("push", f"{REGISTRY}/{name}", home="builder")
 
 
 def distribute() -> None:
     """Push what was built, and pull it into an empty store."""
     shutil.rmtree(STATE / "home" / "store", ignore_errors=True)
     with registry():
-        for name in IMAGES:
-            wasmimg("push", f"{REGISTRY}/{name}", home="builder")
+        push()
         for name in IMAGES:
             print(wasmimg("pull", f"{REGISTRY}/{name}"))
             wasmimg("tag", f"{REGISTRY}/{name}", name, quiet=True)
@@ -173,12 +178,10 @@ def expect(orders: object, ids: list[int], moved: str | None = None) -> None:
         sys.exit(f"demo: unexpected orders: {orders}")
 
 
-def first_answer_ms() -> float:
-    """Start the service once more, alone, and time it from the command to HTTP 200."""
+def first_answer_ms(start: Callable[[], str], stop: Callable[[str], object]) -> float:
+    """Start the service once more at port 8099, and time it from the command to HTTP 200."""
     begin = time.monotonic()
-    name = wasmimg(
-        "run", "-d", "--rm", "-p", "127.0.0.1:8099:8080", "demo-microservice", quiet=True
-    )
+    name = start()
     try:
         while True:
             with (
@@ -188,7 +191,12 @@ def first_answer_ms() -> float:
                 return (time.monotonic() - begin) * 1000
             time.sleep(0.002)
     finally:
-        wasmimg("stop", name, quiet=True)
+        stop(name)
+
+
+def median_first_answer_ms(start: Callable[[], str], stop: Callable[[str], object]) -> float:
+    """Time a few starts of the service: `start` gives a container's name, `stop` takes it."""
+    return statistics.median(first_answer_ms(start, stop) for _ in range(STARTS))
 
 
 def report(begin: float) -> None:
@@ -198,10 +206,11 @@ def report(begin: float) -> None:
         print(
             f"   {image['reference']:<40} {image['size'] / 1e6:8.2f} MB  {', '.join(image['platforms'])}"
         )
-    times = [first_answer_ms() for _ in range(STARTS)]
-    print(
-        f"   from `wasmimg run` to HTTP 200: {statistics.median(times):.0f} ms (median of {STARTS})"
+    words = ("run", "-d", "--rm", "-p", "127.0.0.1:8099:8080", "demo-microservice")
+    taken = median_first_answer_ms(
+        lambda: wasmimg(*words, quiet=True), lambda name: wasmimg("stop", name, quiet=True)
     )
+    print(f"   from `wasmimg run` to HTTP 200: {taken:.0f} ms (median of {STARTS})")
     (STATE / "env").write_text(
         "".join(
             f"export {key}={value}\n"
