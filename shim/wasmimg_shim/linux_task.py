@@ -26,9 +26,13 @@ PROGRAM = "runc"
 class Runc:
     """runc's command line, for one container."""
 
-    def __init__(self, children: Children, root: str, bundle: str, container: str) -> None:
+    def __init__(
+        self, children: Children, root: str, bundle: str, container: str, *, systemd: bool = False
+    ) -> None:
+        """`systemd`: its cgroup is to be a scope, as the form of its `cgroupsPath` says."""
         self._children = children
         self._root = root
+        self._driver = ("--systemd-cgroup",) if systemd else ()
         self._log = f"{bundle}/runc.log"
         self.bundle = bundle
         self.container = container
@@ -38,7 +42,8 @@ class Runc:
         with suppress(FileNotFoundError):
             os.unlink(self._log)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        words = [PROGRAM, "--root", self._root, "--log", self._log, "--log-format", "json"]
+        words = [PROGRAM, *self._driver, "--root", self._root, "--log", self._log]
+        words += ["--log-format", "json"]
         try:
             code = await self._children.run(
                 [*words, *arguments], stdio or (null, null, null), os.environ

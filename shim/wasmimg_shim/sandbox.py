@@ -163,6 +163,7 @@ def spawn(
     *,
     keep: tuple[int, ...] = (),
     filters: str | None = None,
+    in_scope: bool = False,
 ) -> Child:
     """Fork a container's init and return at once; `Child.status_fd` tells when it is ready.
 
@@ -172,6 +173,7 @@ def spawn(
         program: what init runs in the end.
         keep: descriptors that `program` needs; all others but stdio are closed in init.
         filters: a private folder in which compiled seccomp profiles are kept.
+        in_scope: systemd has made the container's cgroup (`systemd.keeper`).
 
     Nothing is left behind when this raises: InvalidInput or RunError for what can't be honoured,
     OSError with a path for what the kernel refused.
@@ -179,8 +181,12 @@ def spawn(
     planned = plan(bundle, filters)
     with contextlib.ExitStack() as undo:
         record = os.path.join(bundle.path, CGROUP_RECORD)
-        planned.cgroup.create(record)
-        undo.callback(planned.cgroup.remove)
+        if in_scope:
+            undo.callback(planned.cgroup.remove)
+            planned.cgroup.adopt(record)
+        else:
+            planned.cgroup.create(record)
+            undo.callback(planned.cgroup.remove)
         planned.cgroup.limit(bundle.spec.linux.resources)
         joined = namespaces.open_joined(planned.namespaces)
         with contextlib.ExitStack() as opened:

@@ -10,6 +10,7 @@ from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
+from wasmimg_shim.linux.cgroup import is_scope
 from wasmimg_shim.linux_task import LinuxExec, LinuxInit, Runc
 from wasmimg_shim.record import Record
 from wasmimg_shim.stdio import Stdio, StdioPaths
@@ -57,7 +58,8 @@ class TaskMaker(NamedTuple):
             stdio = Stdio.open(paths)
             undo.callback(stdio.close)
             stdio.follow(self.loop)
-            runc = Runc(self.children, self.runc_root, path, request.id)
+            systemd = is_scope(bundle.spec.linux.cgroups_path)
+            runc = Runc(self.children, self.runc_root, path, request.id, systemd=systemd)
             if found.kind is Kind.WASM:
                 runner: Runner = await self._make_wasm(bundle, found, stdio)
             else:

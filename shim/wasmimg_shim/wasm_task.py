@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from wasmimg_shim import sandbox
@@ -11,7 +12,9 @@ from wasmimg_shim.children import Children, exit_status
 from wasmimg_shim.codecache import CodeCache, cache_key, compile_child
 from wasmimg_shim.guest import Guest, Preopen, WasmProgram
 from wasmimg_shim.hooks import ShimHooks
-from wasmimg_shim.loop import readable
+from wasmimg_shim.linux.cgroup import INTERVAL, PATIENCE
+from wasmimg_shim.loop import readable, sleep
+from wasmimg_shim.systemd import keeper
 
 if TYPE_CHECKING:
     from wasmimg_shim.bundle import Bundle
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from wasmimg_shim.shim_log import ShimLog
     from wasmimg_shim.spec import Spec
     from wasmimg_shim.stdio import Stdio
+    from wasmimg_shim.systemd.keeper import Keeper
 
 #: File systems of the kernel that a guest has no use for; what they show is no business of files.
 _NOT_SHOWN = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts"})
@@ -73,10 +77,17 @@ class WasmInit:
     """A container's init in our sandbox; satisfies task.Runner."""
 
     def __init__(
-        self, child: sandbox.Child, children: Children, hooks: ShimHooks, *, start_hooks: bool
+        self,
+        child: sandbox.Child,
+        children: Children,
+        hooks: ShimHooks,
+        scope: Keeper | None,
+        *,
+        start_hooks: bool,
     ) -> None:
         """`start_hooks`: init runs some at its start, and then says how they went."""
         self._child = child
+        self._scope = scope
         self._children = children
         self._hooks = hooks
         self._start_hooks = start_hooks
@@ -98,13 +109,29 @@ class WasmInit:
 
         `code` is closed; `filters` is the folder of compiled seccomp profiles.
         """
-        program = WasmProgram(engine, code, guest_of(bundle.spec, entrypoint))
+        scope: Keeper | None = None
         try:
-            child = sandbox.spawn(bundle, stdio.fds, program, keep=(code,), filters=filters)
+            program = WasmProgram(engine, code, guest_of(bundle.spec, entrypoint))
+            if keeper.asked_for(bundle.spec.linux.cgroups_path):
+                scope = await keeper.begin(keeper.plan(bundle), children)
+            child = sandbox.spawn(
+                bundle,
+                stdio.fds,
+                program,
+                keep=(code,),
+                filters=filters,
+                in_scope=scope is not None,
+            )
+        except BaseException:
+            if scope is not None:
+                await scope.end()
+            raise
         finally:
             os.close(code)
         hooks = ShimHooks(bundle, children, log)
-        init = cls(child, children, hooks, start_hooks=bool(bundle.spec.hooks.start_container))
+        init = cls(
+            child, children, hooks, scope, start_hooks=bool(bundle.spec.hooks.start_container)
+        )
         children.adopt(child.pid)
         try:
             while not await init.confirmed():
@@ -164,5 +191,12 @@ class WasmInit:
 
     async def clean_up(self) -> None:
         """Remove the cgroup, and tell whom it may concern."""
+        if self._scope is not None:
+            # The loop goes on meanwhile; `cleanup` would wait as well, and hold it up.
+            self._child.cgroup.kill()
+            await self._scope.end()
+            deadline = time.monotonic() + PATIENCE
+            while self._child.cgroup.awaited and time.monotonic() < deadline:
+                await sleep(INTERVAL)
         self._child.cleanup()
         await self._hooks.stopped()

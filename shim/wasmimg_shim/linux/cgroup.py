@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from wasmimg_shim.spec import Resources
 
 MOUNT = "/sys/fs/cgroup"
+#: there where systemd is the init system (sd_booted(3))
+BOOTED = "/run/systemd/system"
 #: how long to wait for killed processes to leave, in seconds, and how often to look
 PATIENCE, INTERVAL = 2.0, 0.005
+#: where systemd's driver puts containers that name no slice
+DEFAULT_SLICE = "system.slice"
+#: the hierarchies that systemd itself makes and removes a unit's folder in
+MANAGED = ("", "systemd")
 V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
 
 
@@ -67,6 +73,11 @@ def hierarchies(own: str, mount: str = MOUNT) -> tuple[Hierarchy, ...]:
     raise HostError(f"no cgroups at {mount}", hint="mount them, as systemd does at boot")
 
 
+def is_scope(path: str) -> bool:
+    """Tell whether a `cgroupsPath` is one for systemd's driver: `slice:prefix:name`."""
+    return path.count(":") == 2  # noqa: PLR2004 - between three parts
+
+
 def cgroups_path(path: str, container_id: str) -> str:
     """Give the place of a container below each hierarchy's mount.
 
@@ -76,26 +87,36 @@ def cgroups_path(path: str, container_id: str) -> str:
     slice_, colon, rest = path.partition(":")
     if colon:
         prefix, _, name = rest.partition(":")
-        parents = _slice_path(slice_ or "system.slice")
-        return f"/{parents}/{prefix}-{name}.scope" if prefix else f"/{parents}/{name}.scope"
+        scope = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+        return os.path.join("/", _slice_path(slice_ or DEFAULT_SLICE), scope)
     return path or container_id
 
 
 def _slice_path(name: str) -> str:
-    """`a-b.slice` lies in `a.slice` (systemd.slice(5))."""
+    """`a-b.slice` lies in `a.slice`, `-.slice` is the root (systemd.slice(5))."""
     parts = name.removesuffix(".slice").split("-")
+    if parts == ["", ""]:
+        return ""
     return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
 
 
 class Cgroup:
     """The folders of one container, as (hierarchy's name, path).
 
-    `record` is the file that names them while they may exist, once there is one.
+    `record` is the file that names them while they may exist, once there is one. `managed` says that
+    systemd made what is its own of them (`MANAGED`), and is to remove it.
     """
 
-    def __init__(self, folders: tuple[tuple[str, str], ...], record: str | None = None) -> None:
+    def __init__(
+        self,
+        folders: tuple[tuple[str, str], ...],
+        record: str | None = None,
+        *,
+        managed: bool = False,
+    ) -> None:
         self.folders = folders
         self.record = record
+        self.managed = managed
 
     @classmethod
     def plan(cls, path: str, container_id: str) -> Cgroup:
@@ -113,7 +134,9 @@ class Cgroup:
                 lines = stream.read().splitlines()
         except FileNotFoundError:
             return cls(())
-        return cls(tuple(_recorded(line) for line in lines if line), record)
+        folders = tuple(_recorded(line) for line in lines if line)
+        scope = all(path.endswith(".scope") for _, path in folders)
+        return cls(folders, record, managed=scope and os.path.isdir(BOOTED))
 
     @property
     def unified(self) -> bool:
@@ -128,9 +151,7 @@ class Cgroup:
         """
         for _, path in self.folders:
             _refuse_populated(path)
-        with open(record, "w", encoding="utf-8") as stream:
-            stream.writelines(f"{name}\t{path}\n" for name, path in self.folders)
-        self.record = record
+        self._write_record(record)
         made: list[tuple[str, str]] = []
         try:
             for name, path in self.folders:
@@ -144,6 +165,21 @@ class Cgroup:
         except BaseException:
             Cgroup(tuple(made), record).remove()
             raise
+
+    def adopt(self, record: str) -> None:
+        """Write the record; take the folders that systemd has made, and make those it does not."""
+        self.managed = True
+        self._write_record(record)
+        for name, path in self.folders:
+            if name == "cpuset":
+                _make_cpuset(path)
+            elif name not in MANAGED:
+                os.makedirs(path, 0o755, exist_ok=True)
+
+    def _write_record(self, record: str) -> None:
+        with open(record, "w", encoding="utf-8") as stream:
+            stream.writelines(f"{name}\t{path}\n" for name, path in self.folders)
+        self.record = record
 
     def limit(self, resources: Resources) -> None:
         """Write the limits; an OSError names the file."""
@@ -188,15 +224,33 @@ class Cgroup:
                     )
         return 0
 
-    def remove(self) -> None:
-        """Kill what is left, remove the folders and the record; none left is no error.
-
-        Waits up to two seconds for processes that can't die at once (they are in the kernel).
-        """
-        deadline = time.monotonic() + PATIENCE
+    def kill(self) -> None:
+        """Kill what is left in it."""
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether systemd has still to remove its own: an empty scope goes by itself.
+
+        If its folder were removed from under it, systemd might never hear that it is empty.
+        """
+        return self.managed and any(
+            name in MANAGED and os.path.isdir(path) for name, path in self.folders
+        )
+
+    def remove(self) -> None:
+        """Kill what is left, remove the folders and the record; none left is no error.
+
+        Waits up to two seconds for processes that can't die at once (they are in the kernel), and
+        as long for systemd.
+        """
+        self.kill()
+        deadline = time.monotonic() + PATIENCE
+        while self.awaited and time.monotonic() < deadline:
+            time.sleep(INTERVAL)
+        deadline = time.monotonic() + PATIENCE
         for _, path in self.folders:
             while not _removed(path):
                 if time.monotonic() > deadline:

@@ -6,10 +6,10 @@ import contextlib
 import http.client
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wasmimg_testing.machines import launchers
-from wasmimg_testing.machines.machine import Done, Machine, machine
+from wasmimg_testing.machines.machine import Commands, Done, Machine, machine
 from wasmimg_testing.waiting import until
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ SOCKET = "/run/docker.sock"
 CONFIGURATION: Mapping[str, object] = {"features": {"containerd-snapshotter": True}}
 
 
-class DockerHost:
-    """Docker as Debian has it; `machine` is what it runs in."""
+M = TypeVar("M", bound=Commands)
 
-    def __init__(self, on: Machine) -> None:
+
+class DockerClient(Generic[M]):
+    """Docker's command line, in the machine that has its daemon."""
+
+    def __init__(self, on: M) -> None:
         self.machine = on
-        self._daemon: subprocess.Popen[bytes] | None = None
 
     def docker(self, *words: str | Path, stdin: bytes = b"", timeout: float = 120) -> Done:
         """Run a `docker` command to its end."""
@@ -67,6 +69,14 @@ class DockerHost:
         if listed:
             self.docker("rm", "-f", "-v", *listed).well()
         self.docker("network", "prune", "-f").well()
+
+
+class DockerHost(DockerClient[Machine]):
+    """Docker as Debian has it; `machine` is what it runs in."""
+
+    def __init__(self, on: Machine) -> None:
+        super().__init__(on)
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     def log(self) -> str:
         """Give what dockerd has written, and its containerd and shims through it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wasmimg_testing.machines.installation import VENV
 
 if TYPE_CHECKING:
-    from wasmimg_testing.machines.machine import Machine
+    from wasmimg_testing.machines.machine import Commands
 
 FOLDER = "/usr/local/bin"
 #: the runtime, and the names under which published compose files ask for one like it
@@ -20,7 +20,7 @@ for path in sys.argv[1:]:
 """
 
 
-def write(machine: Machine) -> None:
+def write(machine: Commands) -> None:
     """Write a launcher for each name."""
     paths = [f"{FOLDER}/containerd-shim-{name}-v1" for name in NAMES]
     machine.run(f"{VENV}/bin/python", "-c", _CODE, *paths).well()

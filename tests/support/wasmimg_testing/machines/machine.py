@@ -44,24 +44,14 @@ class Done(NamedTuple):
         return self.out.strip()
 
 
-class Machine:
-    """A running machine; paths in it are the machine's own where nothing else is said."""
+class Commands:
+    """Whatever commands can be run in: each is worded as one for the host that runs the tests."""
 
-    def __init__(self, name: str, cgroup: MachineCgroup) -> None:
-        self.name = name
-        #: its first process, in the host's numbers
-        self.first = 0
-        self.cgroup = cgroup
-        self._daemons: list[subprocess.Popen[bytes]] = []
+    name: str
 
     def words(self, *words: str | Path, **environment: str) -> list[str]:
         """Word a command for the host that runs one in the machine."""
-        kinds = [f"--{kind}" for kind in KINDS]
-        script = f'{self.cgroup.entering()}; exec nsenter --target={self.first} "$@"'
-        # nsenter has a child for the pid namespace, which is to end when somebody ends nsenter.
-        tied = ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i"]
-        env = [f"{name}={value}" for name, value in {**ENVIRONMENT, **environment}.items()]
-        return ["sh", "-c", script, "enter", *kinds, "--", *tied, *env, *map(str, words)]
+        raise NotImplementedError
 
     def run(
         self, *words: str | Path, stdin: bytes = b"", timeout: float = 120, **environment: str
@@ -84,6 +74,26 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+
+class Machine(Commands):
+    """A running machine; paths in it are the machine's own where nothing else is said."""
+
+    def __init__(self, name: str, cgroup: MachineCgroup) -> None:
+        self.name = name
+        #: its first process, in the host's numbers
+        self.first = 0
+        self.cgroup = cgroup
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def words(self, *words: str | Path, **environment: str) -> list[str]:
+        """Word a command for the host that runs one in the machine."""
+        kinds = [f"--{kind}" for kind in KINDS]
+        script = f'{self.cgroup.entering()}; exec nsenter --target={self.first} "$@"'
+        # nsenter has a child for the pid namespace, which is to end when somebody ends nsenter.
+        tied = ["setpriv", "--pdeathsig", "KILL", "--", "env", "-i"]
+        env = [f"{name}={value}" for name, value in {**ENVIRONMENT, **environment}.items()]
+        return ["sh", "-c", script, "enter", *kinds, "--", *tied, *env, *map(str, words)]
 
     def serve(self, log: str, *words: str | Path, **environment: str) -> subprocess.Popen[bytes]:
         """Start a daemon whose words go to a file in the machine."""

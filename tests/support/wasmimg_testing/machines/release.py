@@ -47,3 +47,20 @@ _DOCKER = ("docker.io", "docker-cli", "docker-registry", "containerd", "iptables
 TRIXIE = Release("trixie", "trixie", _DOCKER)
 #: Docker 28.5, Compose 2.40, containerd 2.1, runc 1.3
 FORKY = Release("forky", "sid", (*_DOCKER, "docker-compose"))
+#: the same Docker as a system of its own: a kernel, systemd, and a way in
+VIRTUAL = Release(
+    "trixie",
+    "trixie",
+    (
+        "docker.io",
+        "docker-cli",
+        "containerd",
+        "iptables",
+        "linux-image-cloud-amd64",
+        "initramfs-tools",
+        "systemd-sysv",
+        "dbus",
+        "udev",
+        "openssh-server",
+    ),
+)

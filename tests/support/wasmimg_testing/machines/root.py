@@ -34,7 +34,7 @@ def made(release: Release) -> Path:
     root = cache() / f"{release.suite}-{release.recipe()}"
     if root.is_dir():
         return root
-    with _locked(cache() / f"{release.suite}.lock"):
+    with locked(cache() / f"{release.suite}.lock"):
         if not root.is_dir():
             _make(release, root)
     return root
@@ -61,7 +61,8 @@ def _make(release: Release, root: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
+def locked(path: Path) -> Generator[None]:
+    """Hold the lock of a file that is made for it; whoever else wants it waits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
