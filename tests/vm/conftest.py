@@ -41,5 +41,6 @@ def docker(
     archive = guests.archive(tmp_path_factory.mktemp("guests"), guest)
     with virtual_docker() as host:
         host.load(archive)
-        host.run("--rm", "test/hello").well()  # what an engine makes once, it keeps
+        for network in ("none", "host", "bridge"):  # what an engine makes once, it keeps
+            host.run("--rm", "--network", network, "test/hello").well()
         yield host

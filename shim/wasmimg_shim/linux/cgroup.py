@@ -15,7 +15,7 @@ import time
 from typing import NamedTuple
 
 from wasmimg_images.errors import HostError, RunError
-from wasmimg_shim.linux import limits
+from wasmimg_shim.linux import device_filter, limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ class Cgroup:
         plan = limits.version_2 if self.unified else limits.version_1
         for controller, file, value in plan(resources):
             _write(os.path.join(self._folder(controller, file), file), value)
+        if self.unified and resources.devices and not self.managed:  # systemd has its own
+            device_filter.attach(self.folders[0][1], resources.devices)
 
     def _folder(self, controller: str, file: str) -> str:
         for name, path in self.folders:

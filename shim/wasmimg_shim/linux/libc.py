@@ -17,6 +17,11 @@ import os
 AT_EMPTY_PATH = 0x1000
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
+BPF_CGROUP_DEVICE = 6
+BPF_F_ALLOW_MULTI = 2
+BPF_PROG_ATTACH = 8
+BPF_PROG_LOAD = 5
+BPF_PROG_TYPE_CGROUP_DEVICE = 15
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
@@ -73,6 +78,7 @@ NR_MOUNT_SETATTR = 442
 _MACHINE = os.uname().machine
 #: x86-64 numbers its calls its own way, everybody since follows asm-generic/unistd.h
 NR_SECCOMP = 317 if _MACHINE == "x86_64" else 277
+NR_BPF = 321 if _MACHINE == "x86_64" else 280
 NR_KEYCTL = 250 if _MACHINE == "x86_64" else 219
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
@@ -104,6 +110,28 @@ class sock_fprog(ctypes.Structure):  # noqa: N801 - the C name
     _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
         ("len", ctypes.c_ushort),
         ("filter", ctypes.c_char_p),
+    )
+
+
+class bpf_load_attr(ctypes.Structure):  # noqa: N801 - the C name
+    """linux/bpf.h, union bpf_attr as BPF_PROG_LOAD reads it; the log is not asked for."""
+
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_char_p),
+        ("license", ctypes.c_char_p),
+    )
+
+
+class bpf_attach_attr(ctypes.Structure):  # noqa: N801 - the C name
+    """linux/bpf.h, union bpf_attr as BPF_PROG_ATTACH reads it."""
+
+    _fields_ = (  # type: ignore[mutable-override]  # a tuple can't be changed by mistake
+        ("target_fd", ctypes.c_uint32),
+        ("attach_bpf_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
     )
 
 
@@ -267,6 +295,20 @@ def seccomp_filter(program: bytes, flags: int) -> None:
     fprog = sock_fprog(len(program) // 8, program)
     result = _libc.syscall(NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(fprog))
     _check(result, "seccomp")
+
+
+def bpf_load(kind: int, program: bytes, path: str) -> int:
+    """bpf(2), BPF_PROG_LOAD of instructions of eight bytes each; returns the program's descriptor."""
+    attr = bpf_load_attr(kind, len(program) // 8, program, b"Apache-2.0")
+    result = _libc.syscall(NR_BPF, BPF_PROG_LOAD, ctypes.byref(attr), ctypes.sizeof(attr))
+    return _check(result, "bpf", path)
+
+
+def bpf_attach(target: int, program: int, kind: int, path: str) -> None:
+    """bpf(2), BPF_PROG_ATTACH beside the programs that are there."""
+    attr = bpf_attach_attr(target, program, kind, BPF_F_ALLOW_MULTI)
+    result = _libc.syscall(NR_BPF, BPF_PROG_ATTACH, ctypes.byref(attr), ctypes.sizeof(attr))
+    _check(result, "bpf", path)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

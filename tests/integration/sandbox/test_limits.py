@@ -14,6 +14,7 @@ import pytest
 from wasmimg_images.errors import RunError
 from wasmimg_shim import sandbox
 from wasmimg_shim.linux.cgroup import Cgroup
+from wasmimg_shim.spec import DeviceRule, Resources
 from wasmimg_testing.sandbox import (
     Boxes,
     Function,
@@ -175,3 +176,30 @@ def test_version_2_folders(boxes: Boxes) -> None:
         cgroup.remove()
         assert child.wait() == -signal.SIGKILL
     os.rmdir(os.path.dirname(path))
+
+
+def test_rules_on_devices_of_version_2(boxes: Boxes) -> None:
+    """They need no controller's file, so that they hold in a hybrid host's unified hierarchy, too."""
+    cgroup = Cgroup((("", f"{UNIFIED}{boxes.cgroup}"),))
+    record = str(boxes.folder / "record")
+    cgroup.create(record)
+    try:
+        kmsg = DeviceRule(allow=True, type="c", major=1, minor=11, access="r")
+        cgroup.limit(Resources(devices=(DeviceRule(allow=False), kmsg)))
+        script = (
+            "import os, sys\n"
+            "from wasmimg_shim.linux.cgroup import Cgroup\n"
+            "Cgroup.recall(sys.argv[1]).enter()\n"
+            "for path, flags in (('/dev/null', 2), ('/dev/kmsg', 0), ('/dev/kmsg', 1),"
+            " ('/dev/fuse', 2), ('/dev/full', 2)):\n"
+            "    try:\n"
+            "        os.close(os.open(path, flags))\n"
+            "        print('opened')\n"
+            "    except OSError as error:\n"
+            "        print(error.errno)\n"
+        )
+        words = [sys.executable, "-c", script, record]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["opened", "opened", "1", "1", "opened"]
+    finally:
+        cgroup.remove()
