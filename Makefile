@@ -33,6 +33,10 @@ check: venv ## Lint, types and unit tests
 test: machine-test venv wheel-venv ## Everything CI runs: checks, Rust, integration against the installed wheel, the demo
 	@.ci/test
 
+test-vm: machine-vm wheel-venv ## A container's life on cgroup v2 with systemd's driver, in a virtual machine
+	@echo "== tests/vm: boots Debian in qemu, its processor emulated; ten minutes on an idle machine"
+	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -v --durations=5 tests/vm
+
 bench: machine-test venv ## Measure; prints a table and writes bench/results.json
 	@$(VENV)/bin/python bench $(BENCH)
 
@@ -65,4 +69,7 @@ machine-demo:
 machine-test:
 	@.ci/machine test
 
-.PHONY: help demo demo-down demo-docker demo-docker-down check test bench clean venv wheel-venv machine-demo machine-test
+machine-vm:
+	@.ci/machine vm
+
+.PHONY: help demo demo-down demo-docker demo-docker-down check test test-vm bench clean venv wheel-venv machine-demo machine-test machine-vm

@@ -196,7 +196,7 @@ class WasmInit:
             self._child.cgroup.kill()
             await self._scope.end()
             deadline = time.monotonic() + PATIENCE
-            while self._child.cgroup.awaited and time.monotonic() < deadline:
+            while self._child.cgroup.left_to_systemd and time.monotonic() < deadline:
                 await sleep(INTERVAL)
         self._child.cleanup()
         await self._hooks.stopped()

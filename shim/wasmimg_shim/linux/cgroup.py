@@ -233,7 +233,7 @@ class Cgroup:
                 os.kill(pid, signal.SIGKILL)
 
     @property
-    def awaited(self) -> bool:
+    def left_to_systemd(self) -> bool:
         """Whether systemd has still to remove its own: an empty scope goes by itself.
 
         If its folder were removed from under it, systemd might never hear that it is empty.
@@ -250,7 +250,7 @@ class Cgroup:
         """
         self.kill()
         deadline = time.monotonic() + PATIENCE
-        while self.awaited and time.monotonic() < deadline:
+        while self.left_to_systemd and time.monotonic() < deadline:
             time.sleep(INTERVAL)
         deadline = time.monotonic() + PATIENCE
         for _, path in self.folders:

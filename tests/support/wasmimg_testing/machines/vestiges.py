@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LIST = r"""
 cd /proc
 for pid in [0-9]*; do
-  words=$(tr '\0' ' ' 2> /dev/null < $pid/cmdline) || continue
+  words=$(tr '\0\n' '  ' 2> /dev/null < $pid/cmdline) || continue
   case $words in "sh -c "*) ;; *shim*|*wasmimg*|runc*) echo "process $pid $words";; esac
 done
 awk '$5 ~ /docker|containerd|netns/ {print "mount " $5}' /proc/self/mountinfo

@@ -56,6 +56,7 @@ def test_absolute_paths_are_below_the_mount_others_below_ones_own(path: str, fol
         ("system.slice:docker:box", "/system.slice/docker-box.scope"),
         (":docker:box", "/system.slice/docker-box.scope"),
         ("a-b.slice::box", "/a.slice/a-b.slice/box.scope"),
+        ("-.slice:docker:box", "/docker-box.scope"),
     ],
 )
 def test_spellings_of_the_path(given_path: str, place: str) -> None:
@@ -82,6 +83,30 @@ def test_a_record_is_enough_to_remove(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["memory", "pids"]
     assert not any(os.path.exists(path) for _, path in made.folders)
     recalled.remove()
+
+
+def test_a_folder_of_systemds_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = tmp_path / "systemd/a.scope"
+    scope.mkdir(parents=True)
+    populate(str(scope))
+    other = tmp_path / "freezer/a.scope"
+    made = Cgroup((("systemd", str(scope)), ("freezer", str(other))))
+    record = str(tmp_path / "record")
+    made.adopt(record)
+    assert other.is_dir()
+    assert made.left_to_systemd
+    monkeypatch.setattr("wasmimg_shim.linux.cgroup.BOOTED", str(tmp_path))
+    assert Cgroup.recall(record).left_to_systemd
+    monkeypatch.setattr("wasmimg_shim.linux.cgroup.BOOTED", str(tmp_path / "none"))
+    assert not Cgroup.recall(record).left_to_systemd
+    (scope / "cgroup.procs").unlink()
+    scope.rmdir()
+    assert not made.left_to_systemd
+    made.remove()
+    assert not other.exists()
+    assert not (tmp_path / "record").exists()
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
