@@ -10,7 +10,7 @@ from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
-from wasmimg_shim.linux.cgroup import is_scope
+from wasmimg_shim.linux.cgroup_path import is_scope
 from wasmimg_shim.linux_task import LinuxExec, LinuxInit, Runc
 from wasmimg_shim.record import Record
 from wasmimg_shim.stdio import Stdio, StdioPaths

@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.root)
             item.add_marker(pytest.mark.toolchain)
+            item.add_marker(pytest.mark.timeout(1800))  # the first one makes and boots the machine
 
 
 @pytest.fixture(scope="session")

@@ -72,8 +72,9 @@ def test_a_container_is_a_scope_with_its_limits(docker: VirtualDocker) -> None:
     pid = str(docker.state("limited")["Pid"])
     unit = f"docker-{container}.scope"
     assert docker.machine.read(f"/proc/{pid}/cgroup") == f"0::/system.slice/{unit}\n"
-    shown = docker.machine.run("systemctl", "show", "-p", "ActiveState,Delegate", unit)
-    assert set(shown.well().split()) == {"ActiveState=active", "Delegate=yes"}
+    shown = docker.machine.run("systemctl", "show", "-p", "ActiveState,Delegate,DevicePolicy", unit)
+    wanted = {"ActiveState=active", "Delegate=yes", "DevicePolicy=strict"}
+    assert set(shown.well().split()) == wanted
     docker.docker("kill", "limited").well()
     assert docker.docker("wait", "limited").well() == "137"
     assert docker.state("limited")["OOMKilled"] is False

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from wasmimg_images.errors import HostError, RunError
 from wasmimg_shim.linux import device_filter, limits
+from wasmimg_shim.linux.cgroup_path import cgroups_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ MOUNT = "/sys/fs/cgroup"
 BOOTED = "/run/systemd/system"
 #: how long to wait for killed processes to leave, in seconds, and how often to look
 PATIENCE, INTERVAL = 2.0, 0.005
-#: where systemd's driver puts containers that name no slice
-DEFAULT_SLICE = "system.slice"
 #: the hierarchies that systemd itself makes and removes a unit's folder in
 MANAGED = ("", "systemd")
 V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
@@ -71,33 +70,6 @@ def hierarchies(own: str, mount: str = MOUNT) -> tuple[Hierarchy, ...]:
     if os.path.exists(os.path.join(mount, "cgroup.controllers")):
         return (Hierarchy("", mount, unified),)
     raise HostError(f"no cgroups at {mount}", hint="mount them, as systemd does at boot")
-
-
-def is_scope(path: str) -> bool:
-    """Tell whether a `cgroupsPath` is one for systemd's driver: `slice:prefix:name`."""
-    return path.count(":") == 2  # noqa: PLR2004 - between three parts
-
-
-def cgroups_path(path: str, container_id: str) -> str:
-    """Give the place of a container below each hierarchy's mount.
-
-    An empty path becomes the container's id, below the runtime's own cgroup. The spelling of the
-    systemd driver, `slice:prefix:name`, becomes the folder that systemd would give the scope.
-    """
-    slice_, colon, rest = path.partition(":")
-    if colon:
-        prefix, _, name = rest.partition(":")
-        scope = f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
-        return os.path.join("/", _slice_path(slice_ or DEFAULT_SLICE), scope)
-    return path or container_id
-
-
-def _slice_path(name: str) -> str:
-    """`a-b.slice` lies in `a.slice`, `-.slice` is the root (systemd.slice(5))."""
-    parts = name.removesuffix(".slice").split("-")
-    if parts == ["", ""]:
-        return ""
-    return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
 
 
 class Cgroup:

@@ -17,7 +17,8 @@ from wasmimg_images.errors import HostError
 from wasmimg_shim import report
 from wasmimg_shim.init import close_all_but
 from wasmimg_shim.linux import libc
-from wasmimg_shim.linux.cgroup import BOOTED, DEFAULT_SLICE, Cgroup, cgroups_path, is_scope
+from wasmimg_shim.linux.cgroup import BOOTED, Cgroup
+from wasmimg_shim.linux.cgroup_path import DEFAULT_SLICE, cgroups_path, is_scope
 from wasmimg_shim.loop import readable
 from wasmimg_shim.systemd import properties
 from wasmimg_shim.systemd.manager import Manager, Property

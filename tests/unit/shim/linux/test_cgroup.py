@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wasmimg_images.errors import HostError, RunError
-from wasmimg_shim.linux.cgroup import Cgroup, Hierarchy, cgroups_path, hierarchies
+from wasmimg_shim.linux.cgroup import Cgroup, Hierarchy, hierarchies
+from wasmimg_shim.linux.cgroup_path import cgroups_path
 from wasmimg_shim.spec import Memory, Resources
 
 HYBRID = "4:memory:/user\n3:cpu,cpuacct:/\n2:absent:/\n1:name=systemd:/\n0::/user.slice\n"
