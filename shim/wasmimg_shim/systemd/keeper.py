@@ -21,7 +21,8 @@ from wasmimg_shim.linux.cgroup import BOOTED, Cgroup
 from wasmimg_shim.linux.cgroup_path import DEFAULT_SLICE, cgroups_path, is_scope
 from wasmimg_shim.loop import readable
 from wasmimg_shim.systemd import properties
-from wasmimg_shim.systemd.manager import Manager, Property
+from wasmimg_shim.systemd.connection import Connection
+from wasmimg_shim.systemd.properties import Property
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -139,11 +140,11 @@ def _outlive_init() -> None:
 def _enter(scope: Scope) -> None:
     # The number that systemd knows us by is that of the proc file system, which is the host's.
     own = int(os.readlink("/proc/self"))
-    manager = Manager.connect()
+    connection = Connection.connect()
     try:
-        manager.start_transient(scope.unit, (*scope.properties, Property("PIDs", "au", [own])))
+        connection.start_transient(scope.unit, (*scope.properties, Property("PIDs", "au", [own])))
     finally:
-        manager.close()
+        connection.close()
     with open("/proc/self/cgroup", encoding="utf-8") as stream:
         places = stream.read()
     if not any(line.endswith(f":{scope.cgroup}") for line in places.splitlines()):

@@ -7,10 +7,10 @@ so whatever has a property is given as one. Source: systemd.resource-control(5).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from wasmimg_images.errors import InvalidInput
 from wasmimg_shim.linux import limits
-from wasmimg_shim.systemd.manager import Property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,18 @@ _SECOND = 1_000_000
 #: what every container has (config-linux.md "Default Devices"), and its terminals
 _NUMBERED = ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2")
 _DEFAULT_DEVICES = (*(f"/dev/char/{number}" for number in _NUMBERED), "char-pts")
+
+
+class Property(NamedTuple):
+    """A property of a unit with its D-Bus type."""
+
+    name: str
+    signature: str
+    value: object
+
+    def describe(self) -> str:
+        """Say what is set."""
+        return f"set {self.name} to {self.value}"
 
 
 def of(resources: Resources, names: Mapping[str, str], *, unified: bool) -> tuple[Property, ...]:

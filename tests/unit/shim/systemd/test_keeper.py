@@ -106,7 +106,7 @@ class _Unwilling(_Willing):
 def test_it_stays_until_it_is_let_go(
     loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "Manager", _Willing)
+    monkeypatch.setattr(keeper, "Connection", _Willing)
     monkeypatch.setattr(_Willing, "note", str(tmp_path / "note"))
 
     async def check() -> None:
@@ -128,7 +128,7 @@ def test_it_stays_until_it_is_let_go(
 def test_what_stops_it_is_told(
     loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
 ) -> None:
-    monkeypatch.setattr(keeper, "Manager", _Willing if elsewhere else _Unwilling)
+    monkeypatch.setattr(keeper, "Connection", _Willing if elsewhere else _Unwilling)
     monkeypatch.setattr(_Willing, "note", str(tmp_path / "note"))
     scope = own_scope()._replace(cgroup="/somewhere/else")
     words = "elsewhere than at" if elsewhere else r"systemd refuses x\.scope"

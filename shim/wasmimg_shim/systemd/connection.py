@@ -1,4 +1,4 @@
-"""Asking systemd: a connection to its manager, for one caller that may wait.
+"""A connection to systemd's manager of units, for one caller that may wait.
 
 root speaks to systemd itself, on the socket that `systemctl` uses, so that no message bus need run;
 where that is not to be had, through the system's bus. Source: org.freedesktop.systemd1(5).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import NamedTuple
 
 from wasmimg_images.errors import HostError
 from wasmimg_shim.systemd import dbus
@@ -16,6 +15,8 @@ from wasmimg_shim.systemd import dbus
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from wasmimg_shim.systemd.properties import Property
 
 PRIVATE, BUS = "/run/systemd/private", "/run/dbus/system_bus_socket"
 #: seconds for one answer, and for a job's end: as long as systemd gives its own clients
@@ -26,19 +27,7 @@ _JOBS = f"type='signal',interface='{_MANAGER}',member='JobRemoved'"
 _LONGEST_LINE = 512
 
 
-class Property(NamedTuple):
-    """A property of a unit with its D-Bus type."""
-
-    name: str
-    signature: str
-    value: object
-
-    def describe(self) -> str:
-        """Say what is set."""
-        return f"set {self.name} to {self.value}"
-
-
-class Manager:
+class Connection:
     """A connection; not for more than one thread."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -49,20 +38,20 @@ class Manager:
         self._signals: list[dbus.Message] = []
 
     @classmethod
-    def connect(cls, private: str = PRIVATE, bus: str = BUS) -> Manager:
+    def connect(cls, private: str = PRIVATE, bus: str = BUS) -> Connection:
         """Connect to systemd; HostError where there is no way to it."""
         refused: list[str] = []
         for path in (private, bus):
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             try:
                 connection.connect(path)
-                manager = cls(connection)
-                manager.greet(on_bus=path == bus)
+                made = cls(connection)
+                made.greet(on_bus=path == bus)
             except OSError as error:
                 connection.close()
                 refused.append(f"{path}: {error.strerror or error}")
             else:
-                return manager
+                return made
         raise HostError(
             f"systemd cannot be asked for a cgroup: {'; '.join(refused)}",
             hint="does the engine run where systemd does? its cgroup driver may be cgroupfs, too",

@@ -12,8 +12,9 @@ import pytest
 
 from wasmimg_images.errors import HostError
 from wasmimg_shim.systemd import dbus
+from wasmimg_shim.systemd.connection import Connection
 from wasmimg_shim.systemd.dbus import Variant
-from wasmimg_shim.systemd.manager import Manager, Property
+from wasmimg_shim.systemd.properties import Property
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,11 +81,11 @@ def hear(client: socket.socket) -> dbus.Message:
 
 
 def start(path: Path) -> None:
-    manager = Manager.connect(str(path), "/nowhere")
+    connection = Connection.connect(str(path), "/nowhere")
     try:
-        manager.start_transient("x.scope", [Property("PIDs", "au", [1])])
+        connection.start_transient("x.scope", [Property("PIDs", "au", [1])])
     finally:
-        manager.close()
+        connection.close()
 
 
 def test_a_scope_is_asked_for_and_its_job_awaited(tmp_path: Path) -> None:
@@ -140,6 +141,6 @@ def test_a_connection_that_breaks_is_an_error(tmp_path: Path) -> None:
 
 def test_no_way_to_systemd_says_so(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="cannot be asked") as caught:
-        Manager.connect(str(tmp_path / "private"), str(tmp_path / "bus"))
+        Connection.connect(str(tmp_path / "private"), str(tmp_path / "bus"))
     assert str(tmp_path / "bus") in caught.value.message
     assert "cgroupfs" in (caught.value.hint or "")
