@@ -34,7 +34,7 @@ test: machine-test venv wheel-venv ## Everything CI runs: checks, Rust, integrat
 	@.ci/test
 
 test-vm: machine-vm wheel-venv ## A container's life on cgroup v2 with systemd's driver, in a virtual machine
-	@echo "== tests/vm: boots Debian in qemu, its processor emulated; ten minutes on an idle machine"
+	@echo "== tests/vm: boots Debian in qemu, its processor emulated: ten minutes, more on a busy machine"
 	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -v --durations=5 tests/vm
 
 bench: machine-test venv ## Measure; prints a table and writes bench/results.json

@@ -10,13 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasmimg_testing.machines import disk, installation, launchers, root
+from wasmimg_testing.machines import disk, installation, launchers, root, state
 from wasmimg_testing.machines.docker import DockerClient
 from wasmimg_testing.machines.machine import ENVIRONMENT, Commands
 from wasmimg_testing.machines.release import VIRTUAL
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 ACCELERATOR = "WASMIMG_VM_ACCEL"
 MEMORY_MIB = 2048
 #: seconds until somebody can log in; 25 on an idle host, more where it has other work
-PATIENCE = 300
+PATIENCE = 600
 #: qemu 7.2 emulates cmpxchg16b wrongly: a kernel that allocates memory by it dies (double fault)
 PROCESSOR = "max,-cx16,-la57"
 KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1"
@@ -84,32 +82,25 @@ def virtual_machine() -> Generator[VirtualMachine]:
     """Run the machine until the block ends; it ends with the calling thread at the latest."""
     files = disk.made(VIRTUAL)
     layer = installation.installed(root.made(VIRTUAL))
-    folder = Path(tempfile.mkdtemp(prefix="wasmimg-vm-"))
-    try:
+    with state.folder("virtual") as folder, contextlib.ExitStack() as stack:
         disk.of_folder(layer, folder / "layer.ext4")
         machine = VirtualMachine(folder, files, port := free_port())
-        tied = ["setpriv", "--pdeathsig", "KILL", "--"]
-        with _running([*tied, *_qemu(files, folder, port)], folder / "log") as emulator:
-            connection: subprocess.Popen[bytes] | None = None
+        emulator = stack.enter_context(_running(_qemu(files, folder, port), folder / "log"))
+        connection: subprocess.Popen[bytes] | None = None
 
-            def entered() -> bool:
-                nonlocal connection
-                assert emulator.poll() is None, "qemu lives"
-                if connection is None or connection.poll() is not None:
-                    connection = stack.enter_context(
-                        _running([*tied, *machine.connection()], folder / "log")
-                    )
-                return (folder / "ssh").exists()
+        def entered() -> bool:
+            nonlocal connection
+            assert emulator.poll() is None, "qemu lives"
+            if connection is None or connection.poll() is not None:
+                connection = stack.enter_context(_running(machine.connection(), folder / "log"))
+            return (folder / "ssh").exists()
 
-            with contextlib.ExitStack() as stack:
-                try:
-                    until(entered, "somebody can log in", PATIENCE)
-                except AssertionError as error:
-                    said = "".join((folder / name).read_text() for name in ("log", "console"))
-                    raise AssertionError(f"{error}: {said[-3000:]}") from None
-                yield machine
-    finally:
-        shutil.rmtree(folder)
+        try:
+            until(entered, "somebody can log in", PATIENCE)
+        except AssertionError as error:
+            said = "".join((folder / name).read_text() for name in ("log", "console"))
+            raise AssertionError(f"{error}: {said[-3000:]}") from None
+        yield machine
 
 
 @contextlib.contextmanager
@@ -140,8 +131,12 @@ def _qemu(files: Path, folder: Path, port: int) -> list[str]:
 
 @contextlib.contextmanager
 def _running(words: list[str], log: Path) -> Generator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends, or the calling thread."""
+    tied = ["setpriv", "--pdeathsig", "KILL", "--"]
     with log.open("ab") as output:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*tied, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
     try:
         yield process
     finally:
