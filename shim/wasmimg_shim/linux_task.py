@@ -46,7 +46,7 @@ class Runc:
         words += ["--log-format", "json"]
         try:
             code = await self._children.run(
-                [*words, *arguments], stdio or (null, null, null), os.environ
+                [*words, *arguments], stdio or (null, null, null), environment()
             )
         except FileNotFoundError as error:
             raise HostError(
@@ -81,6 +81,15 @@ class Runc:
                         case _:
                             pass
         return words
+
+
+def environment() -> dict[str, str]:
+    """Give runc the shim's environment but for the service manager's socket.
+
+    An engine that is a service of systemd's has NOTIFY_SOCKET; runc would wait at start for the
+    container to say there that it is ready (runc, notify_socket.go).
+    """
+    return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
 
 
 def _read_pid(path: str) -> int:

@@ -46,6 +46,19 @@ def test_a_linux_program_lives_and_leaves_nothing(host: ShimHost) -> None:
     assert left == {"address", "config.json", "rootfs"}
 
 
+def test_an_engine_that_is_a_service_of_systemds_is_not_waited_for(host: ShimHost) -> None:
+    """There runc would wait at start until the program had said that it was ready."""
+    host.environment["NOTIFY_SOCKET"] = str(host.root / "notify")
+    bundle = host.bundle("l1", "sleep", "3600", host_programs=True)
+    with host.shim(bundle) as shim:
+        pid = shim.create("l1", bundle)
+        assert shim.start("l1") == pid
+        shim.kill("l1", signal.SIGKILL)
+        assert shim.wait("l1", timeout=20).status == 137
+        shim.delete("l1")
+        shim.shutdown()
+
+
 def test_exec_runs_beside_init_and_ends_before_it(host: ShimHost) -> None:
     bundle = host.bundle("l1", "sleep", "3600", host_programs=True)
     out = host.root / "out"
