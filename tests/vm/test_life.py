@@ -95,9 +95,15 @@ def test_stop_lets_a_server_finish(docker: VirtualDocker) -> None:
     assert time.monotonic() - begin < 60
     assert docker.docker("logs", "ss").out == "serving\nstopped by 15\n"
     assert docker.state("ss")["ExitCode"] == 0
-    docker.docker("start", "ss").well()
-    docker.docker("kill", "--signal", "USR1", "ss").well()
-    assert docker.docker("wait", "ss").well() == "138"
+
+
+def test_a_signal_that_nobody_takes_ends_it(docker: VirtualDocker) -> None:
+    docker.run("-d", "--name", "kk", "test/sleep").well()
+    docker.docker("kill", "--signal", "USR1", "kk").well()
+    assert docker.docker("wait", "kk").well() == "138"
+    docker.docker("start", "kk").well()
+    docker.docker("kill", "kk").well()
+    assert docker.docker("wait", "kk").well() == "137"
 
 
 def test_a_slice_of_ones_own(docker: VirtualDocker) -> None:

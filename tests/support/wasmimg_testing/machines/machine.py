@@ -62,7 +62,7 @@ class Commands:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, err = process.communicate()
+            out, err = _last_words(process)
             raise AssertionError(f"{words} hangs in {self.name}: {out!r} {err!r}") from None
         return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
@@ -74,6 +74,14 @@ class Commands:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Take what a killed command has said: what it started may hold its streams open for ever."""
+    try:
+        return process.communicate(timeout=5)
+    except subprocess.TimeoutExpired as late:
+        return late.stdout or b"", late.stderr or b""
 
 
 class Machine(Commands):
