@@ -15,6 +15,7 @@ from wasmimg_shim.children import Children
 from wasmimg_shim.codecache import CodeCache
 from wasmimg_shim.events import Publisher
 from wasmimg_shim.linux import libc
+from wasmimg_shim.logger import Loggers
 from wasmimg_shim.loop import Loop, sleep
 from wasmimg_shim.server import Server
 from wasmimg_shim.service import TaskService
@@ -139,6 +140,7 @@ class ShimProcess:
             cache=CodeCache(_code_dir(environment)),
             runc_root=f"{start.run_dir(environment)}/runc/{request.namespace}",
             log=self._log,
+            loggers=Loggers(self._loop, children, self._log, request.namespace),
         )
         self._service = TaskService(self._loop, maker, self._events)
         self._server = Server(self._loop, listener, self._service, self._log)

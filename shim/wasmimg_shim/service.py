@@ -7,13 +7,13 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from wasmimg_images.errors import InvalidInput
+from wasmimg_images.errors import InvalidInput, WasmimgError
 from wasmimg_shim import messages
 from wasmimg_shim.loop import Event
 from wasmimg_shim.messages import TaskStatus
 from wasmimg_shim.rpc_status import AlreadyExists, TaskNotFound, Unimplemented
 from wasmimg_shim.state import Step, after
-from wasmimg_shim.stdio import Stdio, StdioPaths
+from wasmimg_shim.stdio import StdioPaths
 from wasmimg_shim.task import Process, Task
 from wasmimg_shim.ttrpc.status import Code, RpcError
 from wasmimg_shim.wire import decode, encode
@@ -176,12 +176,15 @@ class TaskService:
             if process is task.init:
                 await self._forget(task)
             elif task.execs.pop(process.name, None) is not None and process.stdio is not None:
-                process.stdio.close()
+                await process.stdio.drain()
         if process.exit is None:
             return messages.DeleteResponse()
         return messages.DeleteResponse(process.pid, process.exit.status, process.exit.timestamp)
 
     async def _forget(self, task: Task) -> None:
+        for process in (task.init, *task.execs.values()):
+            if process.stdio is not None:
+                await process.stdio.drain()
         await task.release()
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
@@ -212,14 +215,16 @@ class TaskService:
         _check_id(request.exec_id)
         if task.make_exec is None:
             raise Unimplemented("exec is not supported in a Wasm container")
-        if request.exec_id in task.execs:
-            raise AlreadyExists(f"exec {request.exec_id} of container {task.id} already exists")
-        after(task.init.status, Step.EXEC, task.id)
         if request.spec is None:
             raise InvalidInput("an exec needs a process")
+        _check_exec(task, request.exec_id)
         paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
-        stdio = Stdio.open(paths)
-        stdio.follow(self._loop)
+        stdio = await self._maker.open_stdio(paths, request.exec_id)
+        try:  # once more: starting a logger takes its time
+            _check_exec(task, request.exec_id)
+        except WasmimgError:
+            await stdio.drain()
+            raise
         runner = task.make_exec(request.exec_id, request.spec.value, stdio)
         task.execs[request.exec_id] = Process(self._loop, request.exec_id, runner, stdio, paths)
         self._events.publish(messages.TaskExecAdded(task.id, request.exec_id))
@@ -272,6 +277,13 @@ def _method(
         return encode(await handler(decode(kind, payload)))
 
     return answer
+
+
+def _check_exec(task: Task, name: str) -> None:
+    """Refuse an exec that a container has already, or that it can't have."""
+    if name in task.execs:
+        raise AlreadyExists(f"exec {name} of container {task.id} already exists")
+    after(task.init.status, Step.EXEC, task.id)
 
 
 def _check_id(identifier: str) -> None:
