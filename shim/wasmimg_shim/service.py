@@ -236,15 +236,26 @@ class TaskService:
             process.stdio.close_stdin()
         return messages.Empty()
 
+    def _report_oom(self, task: Task) -> None:
+        task.told_of_oom = True
+        self._events.publish(messages.TaskOOM(task.id))
+
+    async def _watch_memory(self, task: Task) -> None:
+        """Report that memory has run out, each time."""
+        while await task.init.runner.ran_out_of_memory():
+            self._report_oom(task)
+
     async def _watch_init(self, task: Task) -> None:
         """Report the end of a container: after its start, and after the end of its execs."""
+        watching = self._loop.spawn(self._watch_memory(task))
         status = await task.init.runner.wait()
+        watching.cancel()
         for process in task.execs.values():
             if process.status is TaskStatus.RUNNING:
                 await self._end_exec(process)
         async with task.init.lock:
-            if task.init.runner.oom_kills():
-                self._events.publish(messages.TaskOOM(task.id))
+            if not task.told_of_oom and task.init.runner.oom_kills():
+                self._report_oom(task)
             self._report_exit(task, task.init, status)
 
     @staticmethod

@@ -103,7 +103,7 @@ class TaskMaker(NamedTuple):
         )
 
     async def _make_linux(self, runc: Runc, stdio: Stdio) -> Runner:
-        init = LinuxInit(runc, self.children)
+        init = LinuxInit(runc, self.children, self.log)
         await init.create(stdio)
         return init
 
