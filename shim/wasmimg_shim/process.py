@@ -61,7 +61,8 @@ def _answer_and_serve(
 ) -> int:
     with suppress(OSError):
         _write_address(address.uri)
-    if not _told(address, answer_fd):
+    params = bootstrap.parse(request.stdin, request.id, request.namespace)
+    if not _told(bootstrap.answer(params, address.uri), answer_fd):
         if address.listener is not None:  # nobody will come
             os.unlink(address.path)
         return 0
@@ -75,12 +76,12 @@ def _answer_and_serve(
     return 0
 
 
-def _told(address: ShimAddress, answer_fd: int) -> bool:
+def _told(answer: bytes, answer_fd: int) -> bool:
     """Answer the caller; False if it was killed, and perhaps cleaned up after, in the meantime."""
     if os.stat(".").st_nlink == 0:
         return False
     try:
-        os.write(answer_fd, zygote_socket.OK + address.uri.encode())
+        os.write(answer_fd, zygote_socket.OK + answer)
     except (BrokenPipeError, ConnectionResetError):
         return False
     return True

@@ -188,6 +188,17 @@ def test_linux_images_run_under_the_same_runtime(containerd: ContainerdHost) -> 
     until(lambda: status(containerd, "server") == "STOPPED", "it has ended")
 
 
+def test_containerd_asks_who_the_shim_is(containerd: ContainerdHost) -> None:
+    if "inspect-runtime" not in containerd.ctr("plugins", "--help").out:
+        done = containerd.machine.run("containerd-shim-wasmimg-v1", "-info")
+        assert "io.containerd.wasmimg.v1" in done.well(), "only containerd 2 asks"
+        return
+    asked = containerd.ctr("plugins", "inspect-runtime", "--runtime", "io.containerd.wasmimg.v1")
+    info = json.loads(asked.well())
+    assert info["Name"] == "io.containerd.wasmimg.v1"
+    assert info["Version"]["Version"]
+
+
 def test_a_hundred_tasks_four_at_a_time(containerd: ContainerdHost) -> None:
     options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
     script = f"seq 100 | xargs -P 4 -I N ctr run {options} many-N"

@@ -74,6 +74,19 @@ def test_what_cannot_run_has_dockers_exit_code(docker: DockerHost) -> None:
     assert busy(docker, "--rm", "test/busy", "/etc/passwd/x").code in {126, 127}
 
 
+def test_dockers_init_stays_in_front(docker: DockerHost) -> None:
+    program = docker.machine.path("/usr/local/bin/docker-init")
+    before = program.read_bytes() if program.exists() else b"\x7fELF"
+    program.write_text('#!/bin/sh\necho init "$@"\nshift\nexec "$@"\n')
+    program.chmod(0o755)
+    try:
+        done = busy(docker, "--rm", "--init", "test/busy", "sh", "-c", "exit 5")
+        assert (done.code, done.out) == (5, "init -- sh -c exit 5\n"), done
+        assert busy(docker, "--rm", "--init", "test/busy", "/nothing").code == 127
+    finally:
+        program.write_bytes(before)
+
+
 LITTLE = ("--memory", "32m", "--memory-swap", "32m")
 EAT = "x=0123456789; while :; do x=$x$x; done"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from wasmimg_shim import client, launcher, messages
-from wasmimg_shim.bootstrap import BootstrapParams
+from wasmimg_shim.bootstrap import BootstrapParams, BootstrapResult
 from wasmimg_shim.wire import decode, encode
 from wasmimg_testing.shims import NAMESPACE, ShimHost, guest, processes, until
 
@@ -188,7 +188,10 @@ def test_odd_standard_input_fails_no_start(host: ShimHost) -> None:
         "p": encode(params),
     }.items():
         bundle = host.wasm(name, "hello")
-        address = host.start(bundle, stdin=stdin)
+        done = host.command(bundle, "start", stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, b"")
+        address = done.stdout.decode() if name != "p" else decode(BootstrapResult, done.stdout)[1]
+        assert Path(bundle, "address").read_text() == address
         assert (Path(address.removeprefix("unix://")).parent == sockets) == (name == "p")
         with client.connect(address) as shim:
             shim.create(name, bundle)
@@ -298,8 +301,10 @@ def test_an_engine_that_does_not_exist_is_told(host: ShimHost) -> None:
     until(lambda: not zygotes(host))
 
 
-def test_info_and_version(host: ShimHost) -> None:
-    done = subprocess.run([host.program, "-info"], input=b"", capture_output=True, check=True)
+@pytest.mark.parametrize("stdin", [b"", encode(messages.Any("runtimeoptions.v1.Options", b"x"))])
+def test_info_and_version(host: ShimHost, stdin: bytes) -> None:
+    done = subprocess.run([host.program, "-info"], input=stdin, capture_output=True, check=True)
+    assert done.stderr == b""
     info = decode(messages.RuntimeInfo, done.stdout)
     assert info.name == "io.containerd.wasmimg.v1"
     assert info.version is not None
