@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: How long a shim lives that nobody is connected to and that never had a container, or has none.
 LONELY_SECONDS = 10.0
+#: How long to wait before looking again whether those who are about to call have.
+_COMING_SECONDS = 0.02
 #: <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -70,9 +72,13 @@ def _answer_and_serve(
     if address.listener is None:
         return 0
     _leave_terminal()
+    grouped = _configured_group(request) == shim_socket.BY_NAMESPACE
     with suppress(PermissionError):  # without a zygote it leads its session already
         os.setsid()
-    ShimProcess(request, address.path, address.listener, engine).run()
+    shim = ShimProcess(request, address.path, address.listener, engine)
+    if grouped:  # the bundle that it began in may be the first to go
+        os.chdir("/")
+    shim.run()
     return 0
 
 
@@ -90,7 +96,7 @@ def _told(answer: bytes, answer_fd: int) -> bool:
 def _claim(request: StartRequest) -> ShimAddress:
     try:
         with open("config.json", "rb") as config:
-            group = shim_socket.group(request.id, config.read())
+            group = shim_socket.group(request.id, config.read(), _configured_group(request))
     except OSError:
         group = request.id
     params = bootstrap.parse(request.stdin, request.id, request.namespace)
@@ -101,6 +107,10 @@ def _claim(request: StartRequest) -> ShimAddress:
         # The caller has a socket of its own: it is a containerd. Others may call themselves anything.
         directory = shim_socket.CONTAINERD_DIR
     return shim_socket.claim(shim_socket.path(directory, request.address, request.namespace, group))
+
+
+def _configured_group(request: StartRequest) -> str:
+    return os.fsdecode(request.environment.get(b"WASMIMG_SHIM_GROUP", b""))
 
 
 def _write_address(uri: str) -> None:
@@ -155,18 +165,22 @@ class ShimProcess:
         self._loop.on_signal(signal.SIGTERM, self._log_signal)
         self._loop.on_signal(signal.SIGINT, self._log_signal)
         accepting = self._loop.spawn(self._server.accept())
-        self._loop.spawn(self._end_when_shut_down(accepting))
+        self._loop.spawn(self._end_when_wanted(accepting))
         self._loop.spawn(self._end_when_lonely())
         self._loop.run()
         self._loop.close()
         self._log.close()
 
-    async def _end_when_shut_down(self, accepting: Job[None]) -> None:
-        await self._service.shut_down.wait()
+    async def _end_when_wanted(self, accepting: Job[None]) -> None:
+        while not self._service.closed:
+            await self._service.end_wanted.wait()
+            if self._service.busy:
+                self._service.end_wanted.clear()
+            elif self._server.expects() or not shim_socket.give_up(self._path, self._listener):
+                await sleep(_COMING_SECONDS)
+            else:
+                self._service.closed = True
         accepting.cancel()
-        # In this order: once nobody listens, the path may be the next shim's.
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
         self._listener.close()
         await self._server.drain()
         await self._events.flush()
@@ -177,7 +191,7 @@ class ShimProcess:
         while True:
             await sleep(LONELY_SECONDS)
             if not self._service.busy and not self._server.connections:
-                self._service.shut_down.set()
+                self._service.end_wanted.set()
 
     def _log_signal(self) -> None:
         self._log.debug("signal ignored: a shim ends with its containers")

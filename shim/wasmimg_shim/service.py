@@ -44,7 +44,10 @@ class TaskService:
     """The containers of one shim, and the calls that change them."""
 
     def __init__(self, loop: Loop, maker: TaskMaker, events: Publisher) -> None:
-        self.shut_down = Event(loop)
+        #: somebody wants the shim to end, once it has no containers
+        self.end_wanted = Event(loop)
+        #: it ends, and takes no container any more
+        self.closed = False
         self._loop = loop
         self._maker = maker
         self._events = events
@@ -91,7 +94,7 @@ class TaskService:
 
     async def _create(self, request: messages.CreateTaskRequest) -> messages.PidResponse:
         _check_id(request.id)
-        if self.shut_down.is_set:
+        if self.closed:
             raise RpcError(Code.UNAVAILABLE, "the shim is shutting down")
         if request.id in self._tasks or request.id in self._making:
             raise AlreadyExists(f"container {request.id} already exists")
@@ -207,7 +210,7 @@ class TaskService:
     async def _shutdown(self, request: messages.ShutdownRequest) -> messages.Empty:
         del request  # whoever asks, and however urgently: not while there are containers
         if not self.busy:
-            self.shut_down.set()
+            self.end_wanted.set()
         return messages.Empty()
 
     async def _exec(self, request: messages.ExecProcessRequest) -> messages.Empty:

@@ -44,6 +44,7 @@ class TaskMaker(NamedTuple):
     async def make(self, request: CreateTaskRequest) -> Task:
         """Make a container. When this raises, nothing of it is left."""
         path = request.bundle
+        self.log.move(path)
         async with AsyncExitStack() as undo:
             # Before anything is done: the delete verb must find it if this process is killed.
             note = Record(mounted=bool(request.rootfs))

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,61 @@ def test_containers_of_one_sandbox_share_a_shim(host: ShimHost) -> None:
         end(shim, "a")
         assert shim.state("b").status == messages.TaskStatus.RUNNING
         end(shim, "b")
+
+
+def test_by_configuration_a_namespace_shares_a_shim(host: ShimHost) -> None:
+    config = {"WASMIMG_SHIM_GROUP": "namespace"}
+    bundles = {name: host.wasm(name, "sleep") for name in "abc"}
+    assert len({host.start(bundle, **config) for bundle in bundles.values()}) == 1
+    with host.shim(bundles["a"], **config) as shim:
+        for name, bundle in bundles.items():
+            shim.create(name, bundle)
+            shim.start(name)
+        (pid,) = {shim.connect(name).shim_pid for name in bundles}
+        for name, bundle in bundles.items():
+            end(shim, name)
+            assert host.command(bundle, "delete").returncode == 0
+            shutil.rmtree(bundle)
+    until(lambda: not Path(f"/proc/{pid}/environ").exists())
+
+
+def test_a_shim_that_was_promised_waits_for_who_comes(host: ShimHost) -> None:
+    sandbox = {"io.kubernetes.cri.sandbox-id": "pod"}
+    module = guest("hello")
+    first, second = (
+        host.bundle(name, "/app.wasm", files={"app.wasm": module}, annotations=sandbox)
+        for name in "ab"
+    )
+    with host.shim(first) as shim:
+        shim.create("a", first)
+        pid = shim.connect("a").shim_pid
+        promised = host.start(second)
+        end(shim, "a")
+    with client.connect(promised) as shim:
+        assert shim.create("b", second)
+        assert shim.connect("b").shim_pid == pid
+        end(shim, "b")
+    until(lambda: not Path(f"/proc/{pid}/environ").exists())
+
+
+def test_many_short_containers_in_one_shim_at_a_time(host: ShimHost) -> None:
+    module = guest("hello")
+
+    def live(index: int) -> int:
+        name = f"c{index}"
+        bundle = host.bundle(name, "/app.wasm", files={"app.wasm": module})
+        with host.shim(bundle, WASMIMG_SHIM_GROUP="namespace") as shim:
+            shim.create(name, bundle)
+            shim.start(name)
+            status = shim.wait(name, timeout=60).status
+            shim.delete(name)
+            shim.shutdown()
+        return status
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(live, range(40))) == {0}
+    until(lambda: processes(host.run) == zygotes(host), 15)
+    assert [name for name in os.listdir(f"{host.run}/s") if not name.endswith(".lock")] == []
 
 
 def test_containers_outlive_the_zygote(host: ShimHost) -> None:
