@@ -58,6 +58,9 @@ class Logger:
 
     async def watch(self) -> None:
         """Reap it at its end, and take its place if that comes too early."""
+        await readable(self._pidfd)
+        if not self.outputs:  # it never was ready: what it has started goes with it
+            self._signal(signal.SIGKILL)
         status = await self._loggers.children.wait(self._pid, self._pidfd)
         os.close(self._pidfd)
         self._code = os.waitstatus_to_exitcode(status)

@@ -19,6 +19,7 @@ from wasmimg_shim.loop import Loop, writable
 from wasmimg_shim.shim_log import ShimLog
 from wasmimg_shim.stdio import Stdio, StdioPaths
 from wasmimg_shim.stdio_address import Address, Scheme, parse
+from wasmimg_testing.waiting import until
 
 READY = "exec 5>&-; "
 
@@ -32,7 +33,7 @@ class Bench:
         self.loop = Loop(self.failures.append)
         (folder / "log").touch()
         self._log = ShimLog(str(folder))
-        self.loggers = Loggers(self.loop, Children(self.loop), self._log, "ns", 0.2)
+        self.loggers = Loggers(self.loop, Children(self.loop), self._log, "ns", 30)
 
     def script(self, text: str, scheme: str = "binary", query: str = "") -> str:
         path = self.folder / "a logger"
@@ -139,15 +140,31 @@ def test_a_logger_that_is_never_ready_is_told_and_leaves_nothing(
 ) -> None:
     before = descriptors()
     address = parse(bench.script(script, scheme))
+    loggers = bench.loggers
+    if "not ready after" in why:
+        loggers = loggers._replace(ready_seconds=0.2)
 
     async def check() -> None:
         with pytest.raises(RunError, match=why) as refused:
-            await bench.loggers.start(address, "c1")
+            await loggers.start(address, "c1")
         assert str(bench.folder) in refused.value.message
 
     bench.run(check())
     assert descriptors() == before
     assert children() == ""
+
+
+def test_what_a_failed_logger_has_started_goes_with_it(bench: Bench) -> None:
+    pid = bench.folder / "pid"
+    address = parse(bench.script(f"sleep 1000 & echo $! > {pid}; exit 3"))
+
+    async def check() -> None:
+        with pytest.raises(RunError, match="ended with status 3 before"):
+            await bench.loggers.start(address, "c1")
+
+    bench.run(check())
+    left = Path(f"/proc/{int(pid.read_text())}/cmdline")
+    until(lambda: not left.exists() or not left.read_bytes(), "it has ended")
 
 
 @pytest.mark.parametrize(
