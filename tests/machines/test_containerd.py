@@ -204,3 +204,19 @@ def test_a_hundred_tasks_four_at_a_time(containerd: ContainerdHost) -> None:
     script = f"seq 100 | xargs -P 4 -I N ctr run {options} many-N"
     done = containerd.machine.run("sh", "-c", script, timeout=300)
     assert (done.code, done.out) == (0, "hello\n" * 100), done.err
+
+
+def test_by_configuration_one_shim_serves_a_namespace(containerd: ContainerdHost) -> None:
+    containerd.restart(WASMIMG_SHIM_GROUP="namespace")
+    try:
+        for name in ("one", "two"):
+            containerd.run("-d", "test/sleep", name).well()
+        files = [containerd.machine.path(f"{BUNDLES}/{name}/address") for name in ("one", "two")]
+        assert len({file.read_text() for file in files}) == 1
+        containerd.clear()
+        options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
+        script = f"seq 30 | xargs -P 4 -I N ctr run {options} shared-N"
+        done = containerd.machine.run("sh", "-c", script, timeout=300)
+        assert (done.code, done.out) == (0, "hello\n" * 30), done.err
+    finally:
+        containerd.restart()
