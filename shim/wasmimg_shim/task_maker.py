@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wasmimg_shim.codecache import CodeCache
     from wasmimg_shim.engine import Engine
     from wasmimg_shim.entrypoint import Entrypoint
+    from wasmimg_shim.logger import Loggers
     from wasmimg_shim.loop import Loop
     from wasmimg_shim.messages import CreateTaskRequest
     from wasmimg_shim.shim_log import ShimLog
@@ -38,10 +39,12 @@ class TaskMaker(NamedTuple):
     cache: CodeCache
     runc_root: str
     log: ShimLog
+    loggers: Loggers
 
     async def make(self, request: CreateTaskRequest) -> Task:
         """Make a container. When this raises, nothing of it is left."""
         path = request.bundle
+        self.log.move(path)
         async with AsyncExitStack() as undo:
             # Before anything is done: the delete verb must find it if this process is killed.
             note = Record(mounted=bool(request.rootfs))
@@ -54,9 +57,8 @@ class TaskMaker(NamedTuple):
             found = entrypoint.resolve(bundle)
             undo.callback(os.close, found.fd)
             paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
-            stdio = Stdio.open(paths)
-            undo.callback(stdio.close)
-            stdio.follow(self.loop)
+            stdio = await self.open_stdio(paths, request.id)
+            undo.push_async_callback(stdio.drain)
             runc = Runc(self.children, self.runc_root, path, request.id)
             if found.kind is Kind.WASM:
                 runner: Runner = await self._make_wasm(bundle, found, stdio)
@@ -83,6 +85,12 @@ class TaskMaker(NamedTuple):
         execs = None if found.kind is Kind.WASM else make_exec
         return Task(request.id, path, init, execs, release)
 
+    async def open_stdio(self, paths: StdioPaths, name: str) -> Stdio:
+        """Open the standard streams of a container or an exec, named for its loggers."""
+        stdio = await Stdio.open(paths, name, self.loggers)
+        stdio.follow(self.loop)
+        return stdio
+
     async def _make_wasm(self, bundle: Bundle, found: Entrypoint, stdio: Stdio) -> Runner:
         try:
             code = await wasm_task.code_of(self.engine, self.cache, self.children, found.fd)
@@ -96,7 +104,7 @@ class TaskMaker(NamedTuple):
         )
 
     async def _make_linux(self, runc: Runc, stdio: Stdio) -> Runner:
-        init = LinuxInit(runc, self.children)
+        init = LinuxInit(runc, self.children, self.log)
         await init.create(stdio)
         return init
 
