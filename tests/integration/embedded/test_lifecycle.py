@@ -233,9 +233,10 @@ def test_stop_ends_a_container_that_is_always_restarted(machine: Machine) -> Non
 @pytest.mark.parametrize("test", [("CMD", "grep", "x", "/ok"), ("CMD-SHELL", "grep x /ok")])
 def test_a_program_tells_a_linux_containers_health(machine: Machine, test: tuple[str, ...]) -> None:
     check = Healthcheck(test, interval=0.3, timeout=5, retries=2)
-    record = machine.shell(f"echo x > /ok; sleep 1; rm /ok; {FOREVER}", healthcheck=check)
+    record = machine.shell(f"trap 'rm -f /ok' USR1; echo x > /ok; {FOREVER}", healthcheck=check)
     assert record.health == "starting"
     assert lifecycle.wait_for(machine.home, record.id, Condition.HEALTHY).health == "healthy"
+    lifecycle.kill(machine.home, record.id, signal.SIGUSR1)
     until(lambda: lifecycle.inspect(machine.home, record.id).health == "unhealthy", "unhealthiness")
     with pytest.raises(RunError, match="is unhealthy"):
         lifecycle.wait_for(machine.home, record.id, Condition.HEALTHY)
