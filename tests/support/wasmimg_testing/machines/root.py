@@ -47,14 +47,14 @@ def _make(release: Release, root: Path) -> None:
     begin = time.monotonic()
     with log.open("w") as output:
         command = ["unshare", "--mount", "--propagation", "private", *release.words(partial)]
-        maker = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True)
-        assert maker.stderr is not None
-        for line in maker.stderr:
-            output.write(line)
-            output.flush()
-            if line.startswith("machines: "):
-                print(line, end="", file=sys.stderr, flush=True)
-    assert maker.wait() == 0, f"{log}: {log.read_text()[-2000:]}"
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as maker:
+            assert maker.stderr is not None
+            for line in maker.stderr:
+                output.write(line)
+                output.flush()
+                if line.startswith("machines: "):
+                    print(line, end="", file=sys.stderr, flush=True)
+    assert maker.returncode == 0, f"{log}: {log.read_text()[-2000:]}"
     partial.rename(root)
     taken = time.monotonic() - begin
     print(f"machines: {release.suite}: made in {taken:.0f} s", file=sys.stderr, flush=True)
