@@ -19,6 +19,7 @@ from wasmimg_testing.machines import (
     DockerHost,
     containerd_host,
     docker_host,
+    foreign,
     guests,
     root,
 )
@@ -46,6 +47,18 @@ def roots() -> None:
         pytest.skip("needs root and debootstrap")
     with ThreadPoolExecutor() as pool:
         list(pool.map(root.made, (FORKY, TRIXIE, BOOKWORM)))
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether loops have their full length: WASMIMG_TEST_FULL=1, ten minutes more for each Docker."""
+    return bool(os.environ.get("WASMIMG_TEST_FULL"))
+
+
+@pytest.fixture(scope="session")
+def foreign_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of images as other tools make them."""
+    return foreign.archive(tmp_path_factory.mktemp("foreign"))
 
 
 @pytest.fixture(scope="session")

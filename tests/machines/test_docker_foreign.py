@@ -1,0 +1,90 @@
+"""Images that other tools have made, under Docker: what runs, and how the rest is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wasmimg_testing.machines import foreign
+from wasmimg_testing.machines.docker import RUNTIME
+from wasmimg_testing.machines.traces import Traces, vanish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from wasmimg_testing.machines import DockerHost, Done
+
+WASM = str(foreign.WASIP1)
+
+
+@pytest.fixture(scope="module")
+def images(docker: DockerHost, foreign_images: Path) -> DockerHost:
+    docker.load(foreign_images)
+    return docker
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(images: DockerHost) -> Iterator[None]:
+    before = Traces.of(images.machine)
+    yield
+    images.clear()
+    vanish(images.machine, before)
+
+
+def run(images: DockerHost, platform: str, *words: str) -> Done:
+    return images.docker("run", "--rm", "--runtime", RUNTIME, "--platform", platform, *words)
+
+
+def names_images(images: DockerHost) -> bool:
+    """Whether this Docker tells containerd which image a container has: from version 27."""
+    version = images.docker("version", "-f", "{{.Server.Version}}").well()
+    return int(version.partition(".")[0]) >= 27
+
+
+@pytest.mark.parametrize("name", foreign.PLATFORMS)
+def test_every_name_of_the_platform(images: DockerHost, name: str) -> None:
+    assert run(images, str(foreign.PLATFORMS[name]), f"test/{name}") == (0, "hello\n", "")
+    words = ("--entrypoint", "/hello.wasm#quiet", f"test/{name}")
+    assert run(images, str(foreign.PLATFORMS[name]), *words) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", foreign.LAYERS)
+def test_modules_that_are_layers(images: DockerHost, name: str) -> None:
+    done = run(images, WASM, f"test/{name}")
+    if names_images(images):
+        assert done == (0, "hello\n", "")
+        words = ("--init", "--entrypoint", "/hello.wasm#quiet", f"test/{name}")
+        assert run(images, WASM, *words) == (0, "", "")
+    else:
+        assert (done.code, done.out) == (127, "")
+        assert "/hello.wasm: no such file or directory" in done.err
+        assert "does not say which image a container has (Docker does from version 27)" in done.err
+
+
+def test_several_modules_that_are_layers_are_told_apart_by_name(images: DockerHost) -> None:
+    if not names_images(images):
+        assert run(images, WASM, "test/layer-two").code == 127
+        return
+    assert run(images, WASM, "test/layer-two").code == 42
+    words = ("--entrypoint", "/hello.wasm", "test/layer-two")
+    assert run(images, WASM, *words) == (0, "hello\n", "")
+    done = run(images, WASM, "--entrypoint", "/other.wasm", "test/layer-two")
+    assert (done.code, done.out) == (125, "")
+    assert "2 modules as layers, none or several called /other.wasm" in done.err
+
+
+def test_files_are_looked_for_before_layers(images: DockerHost) -> None:
+    done = run(images, WASM, "--entrypoint", "/none.wasm", "test/wasip1")
+    assert (done.code, "/none.wasm: no such file or directory" in done.err) == (127, True), done
+
+
+def test_an_artifact_needs_a_command(images: DockerHost) -> None:
+    done = run(images, WASM, "test/artifact")
+    assert (done.code, "no command specified" in done.err) == (125, True), done
+    done = run(images, WASM, "test/artifact", "hello.wasm")
+    if names_images(images):
+        assert done == (0, "hello\n", "")
+    else:
+        assert (done.code, "executable file not found" in done.err) == (127, True), done
