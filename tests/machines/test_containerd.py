@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,10 +137,3 @@ def test_linux_images_run_under_the_same_runtime(containerd: ContainerdHost) -> 
     assert (done.code, done.out) == (3, "in\n")
     containerd.ctr("task", "kill", "-s", "KILL", "server").well()
     until(lambda: status(containerd, "server") == "STOPPED", "it has ended")
-
-
-def test_a_hundred_tasks_four_at_a_time(containerd: ContainerdHost) -> None:
-    options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
-    script = f"seq 100 | xargs -P 4 -I N ctr run {options} many-N"
-    done = containerd.machine.run("sh", "-c", script, timeout=300)
-    assert (done.code, done.out) == (0, "hello\n" * 100), done.err
