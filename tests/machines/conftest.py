@@ -49,6 +49,13 @@ def roots() -> None:
         list(pool.map(root.made, (FORKY, TRIXIE, BOOKWORM)))
 
 
+@pytest.fixture
+def refused(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is to show how its engine refuses (marker `refused_by`)."""
+    marker = request.node.get_closest_marker("refused_by")
+    return marker is not None and any(engine in request.node.name for engine in marker.args)
+
+
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether loops have their full length: WASMIMG_TEST_FULL=1, ten minutes more for each Docker."""
