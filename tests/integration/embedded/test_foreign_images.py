@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from wasmimg_builder.build import Builder, Request
 from wasmimg_compose import lifecycle
 from wasmimg_compose.container import Attachment, ContainerSpec
 from wasmimg_images.layout import Store
+from wasmimg_images.reference import Reference
 from wasmimg_testing.machines import foreign
+from wasmimg_testing.shims import guest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wasmimg_testing.embedded import Machine
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -34,3 +40,12 @@ def test_a_function_and_another_module(machine: Machine) -> None:
     foreign.fill(Store(machine.home.store))
     assert run(machine, "artifact", ("/hello.wasm#quiet",)) == (0, "")
     assert run(machine, "layer-two", ("/hello.wasm",)) == (0, "hello\n")
+
+
+def test_an_artifact_of_ours(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "mine.wasm").write_bytes(guest("hello"))
+    builder = Builder(Store(machine.home.store), tmp_path / "cache", os.environ, print)
+    builder.build(
+        Request(tmp_path / "mine.wasm", (Reference.parse("test/mine"),), shape="artifact")
+    )
+    assert run(machine, "mine") == (0, "hello\n")
