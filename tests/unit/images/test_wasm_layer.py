@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wasmimg_images.archive import docker
 from wasmimg_images.errors import InvalidInput
 from wasmimg_images.image import load
 from wasmimg_images.layout import Store
@@ -18,7 +20,6 @@ from wasmimg_testing.machines import foreign
 from wasmimg_testing.shims import guest
 
 HELLO = bytes(guest("hello"))
-TRAP = bytes(guest("trap"))
 TYPE = foreign.RUNWASI_LAYER
 
 
@@ -117,3 +118,11 @@ def test_a_layer_that_is_no_module_is_found(tmp_path: Path) -> None:
     module = foreign.Module("broken.wasm", b"\0asm no more")
     descriptor = foreign.add_wasm_layers(store, "test/broken", TYPE, [module], ["/broken.wasm"])
     assert len(validate(store, descriptor)) == 1
+
+
+def test_dockers_archive_has_no_place_for_modules(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    descriptor = foreign.add_artifact(store, "test/a", foreign.Module("a.wasm", HELLO))
+    with pytest.raises(InvalidInput, match="modules as layers") as caught:
+        docker.write(store, [(load(store, descriptor), ())], io.BytesIO())
+    assert caught.value.hint == "write an OCI archive instead"
