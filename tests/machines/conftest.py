@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +41,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def roots() -> None:
-    """Make what is not there yet, all at once: most of it is waiting for a mirror."""
+    """Make what is not there yet."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("needs root and debootstrap")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(root.made, (FORKY, TRIXIE, BOOKWORM)))
+    root.all_made()
 
 
 @pytest.fixture

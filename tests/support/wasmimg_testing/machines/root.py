@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmimg_images.home import Home
+from wasmimg_testing.machines.release import BOOKWORM, FORKY, TRIXIE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -38,6 +40,12 @@ def made(release: Release) -> Path:
         if not root.is_dir():
             _make(release, root)
     return root
+
+
+def all_made() -> None:
+    """Make every root that is not there yet, all at once: most of it is waiting for a mirror."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(made, (FORKY, TRIXIE, BOOKWORM)))
 
 
 def _make(release: Release, root: Path) -> None:
