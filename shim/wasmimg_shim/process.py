@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wasmimg_shim.engine import Engine
     from wasmimg_shim.loop import Job
     from wasmimg_shim.shim_socket import ShimAddress
+    from wasmimg_shim.task_maker import Modules
 
 #: How long a shim lives that nobody is connected to and that never had a container, or has none.
 LONELY_SECONDS = 10.0
@@ -103,14 +104,34 @@ def _claim(request: StartRequest) -> ShimAddress:
     directory = f"{start.run_dir(request.environment)}/s"
     if params.socket_dir:
         directory = params.socket_dir
-    elif request.address.removeprefix("unix://").startswith("/"):
-        # The caller has a socket of its own: it is a containerd. Others may call themselves anything.
+    elif _containerd(request):
         directory = shim_socket.CONTAINERD_DIR
     return shim_socket.claim(shim_socket.path(directory, request.address, request.namespace, group))
 
 
 def _configured_group(request: StartRequest) -> str:
     return os.fsdecode(request.environment.get(b"WASMIMG_SHIM_GROUP", b""))
+
+
+def _containerd(request: StartRequest) -> str:
+    """Return the path of the caller's own socket, if it has one: it is a containerd then.
+
+    Others may call themselves anything.
+    """
+    path = request.address.removeprefix("unix://")
+    return path if path.startswith("/") else ""
+
+
+def _modules(request: StartRequest) -> Modules | None:
+    socket_path, namespace = _containerd(request), request.namespace
+
+    async def module(container: str, word: str) -> int | None:
+        # Only now: few images need it, and HTTP/2 takes 60 ms to import.
+        from wasmimg_shim import containerd_images
+
+        return await containerd_images.module(socket_path, namespace, container, word)
+
+    return module if socket_path else None
 
 
 def _write_address(uri: str) -> None:
@@ -152,6 +173,7 @@ class ShimProcess:
             runc_root=f"{start.run_dir(environment)}/runc/{request.namespace}",
             log=self._log,
             loggers=Loggers(self._loop, children, self._log, request.namespace),
+            modules=_modules(request),
         )
         self._service = TaskService(self._loop, maker, self._events)
         self._server = Server(self._loop, listener, self._service, self._log)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from wasmimg_images.errors import CannotInvoke, InvalidInput
+from wasmimg_images.errors import CannotInvoke, CommandNotFound, HostError, InvalidInput
 from wasmimg_shim import entrypoint, record, rootfs, wasm_task
 from wasmimg_shim.bundle import Bundle
 from wasmimg_shim.entrypoint import Kind
@@ -30,8 +30,19 @@ if TYPE_CHECKING:
 FILTERS = "filters"
 
 
+class Modules(Protocol):
+    """Who made the bundle, as far as it keeps modules that are no files of the container."""
+
+    async def __call__(self, container: str, word: str) -> int | None:
+        """Open the module of a container whose command starts with `word`; None: it has none.
+
+        The descriptor is the caller's. HostError: it can't be asked for.
+        """
+        ...
+
+
 class TaskMaker(NamedTuple):
-    """What making containers takes."""
+    """What making containers takes; `modules` is None for a caller who keeps none."""
 
     loop: Loop
     children: Children
@@ -40,6 +51,7 @@ class TaskMaker(NamedTuple):
     runc_root: str
     log: ShimLog
     loggers: Loggers
+    modules: Modules | None = None
 
     async def make(self, request: CreateTaskRequest) -> Task:
         """Make a container. When this raises, nothing of it is left."""
@@ -54,7 +66,7 @@ class TaskMaker(NamedTuple):
                 rootfs.mount_all(path, request.rootfs)
                 undo.callback(rootfs.unmount, path)
             bundle = Bundle.load(path, request.id)
-            found = entrypoint.resolve(bundle)
+            found = await self._entrypoint(bundle)
             undo.callback(os.close, found.fd)
             paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
             stdio = await self.open_stdio(paths, request.id)
@@ -90,6 +102,23 @@ class TaskMaker(NamedTuple):
         stdio = await Stdio.open(paths, name, self.loggers)
         stdio.follow(self.loop)
         return stdio
+
+    async def _entrypoint(self, bundle: Bundle) -> Entrypoint:
+        """Look among the files of the container, then among the layers that are none."""
+        try:
+            return entrypoint.resolve(bundle)
+        except CommandNotFound as missing:
+            name = entrypoint.module_name(bundle)
+            if self.modules is None or name is None:
+                raise
+            try:
+                fd = await self.modules(bundle.id, name)
+            except HostError as error:
+                hint = f"if the image has it as a layer: {error.message}"
+                raise CommandNotFound(missing.message, hint=hint) from error
+            if fd is None:
+                raise
+            return entrypoint.module(bundle, fd)
 
     async def _make_wasm(self, bundle: Bundle, found: Entrypoint, stdio: Stdio) -> Runner:
         try:

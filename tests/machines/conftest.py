@@ -18,6 +18,7 @@ from wasmimg_testing.machines import (
     DockerHost,
     containerd_host,
     docker_host,
+    foreign,
     guests,
     root,
 )
@@ -44,6 +45,25 @@ def roots() -> None:
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("needs root and debootstrap")
     root.all_made()
+
+
+@pytest.fixture
+def refused(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is to show how its engine refuses (marker `refused_by`)."""
+    marker = request.node.get_closest_marker("refused_by")
+    return marker is not None and any(engine in request.node.name for engine in marker.args)
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether loops have their full length: WASMIMG_TEST_FULL=1, ten minutes more for each Docker."""
+    return bool(os.environ.get("WASMIMG_TEST_FULL"))
+
+
+@pytest.fixture(scope="session")
+def foreign_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of images as other tools make them."""
+    return foreign.archive(tmp_path_factory.mktemp("foreign"))
 
 
 @pytest.fixture(scope="session")

@@ -199,13 +199,6 @@ def test_containerd_asks_who_the_shim_is(containerd: ContainerdHost) -> None:
     assert info["Version"]["Version"]
 
 
-def test_a_hundred_tasks_four_at_a_time(containerd: ContainerdHost) -> None:
-    options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
-    script = f"seq 100 | xargs -P 4 -I N ctr run {options} many-N"
-    done = containerd.machine.run("sh", "-c", script, timeout=300)
-    assert (done.code, done.out) == (0, "hello\n" * 100), done.err
-
-
 def test_by_configuration_one_shim_serves_a_namespace(containerd: ContainerdHost) -> None:
     containerd.restart(WASMIMG_SHIM_GROUP="namespace")
     try:
