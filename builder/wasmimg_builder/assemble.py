@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wasmimg_images.layer_writer import Layer
     from wasmimg_images.layout import Store
 
-Shape = Literal["index", "single"]
+Shape = Literal["index", "single", "artifact"]
 
 WASI: Final = Platform("wasi", "wasm")
 CORE: Final = Platform("wasip1", "wasm")
@@ -74,9 +74,11 @@ def assemble(
 
 
 def platforms(*, component: bool, shape: Shape) -> tuple[Platform, ...]:
-    """List the platforms that `assemble` makes an image for."""
+    """List the platforms that an image is made for."""
     if shape == "single":
         return (WASI,)
+    if shape == "artifact":
+        return (COMPONENT if component else CORE,)
     return (WASI, COMPONENT if component else CORE, *LINUX)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasmimg_builder import image_files, known_imports, optimization
+from wasmimg_builder.artifact import assemble_artifact
 from wasmimg_builder.assemble import assemble
 from wasmimg_builder.build_cache import BuildCache, Record
 from wasmimg_builder.compilation import Compilation, compile_module, inputs_of, run_process
@@ -140,6 +141,11 @@ class Builder:
                 )
             finally:
                 output.unlink(missing_ok=True)
+        if plan.pack.raw:
+            name = plan.pack.target.removeprefix("/")
+            epoch = plan.assemble.settings.epoch
+            artifact = assemble_artifact(self._store, data, module, name, epoch)
+            return Record("", artifact, len(data), len(data), toolchain, ())
         entries = image_files.collect(plan.pack.files, plan.folder)
         layer = image_files.pack(self._store, data, plan.pack.target, entries, self._epoch)
         image = assemble(

@@ -53,13 +53,16 @@ class Optimize(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """Put the module and the project's files into one layer."""
+    """Put the module and the project's files into one layer; `raw`: the module is the layer."""
 
     target: str
     files: tuple[ImageFile, ...]
+    raw: bool = False
 
     def describe(self) -> str:
         """Say it in one line."""
+        if self.raw:
+            return f"take the module as the layer, called {self.target.removeprefix('/')}"
         others = f" and {', '.join(file.target for file in self.files)}" if self.files else ""
         return f"pack {self.target}{others} into a layer"
 
@@ -74,6 +77,8 @@ class Assemble(NamedTuple):
     def describe(self) -> str:
         """Say it in one line."""
         names = ", ".join(str(platform) for platform in self.platforms)
+        if self.shape == "artifact":
+            return f"assemble a Wasm artifact for {names}"
         kind = "an index" if self.shape == "index" else "one manifest"
         return f"assemble {kind} for {names}; entrypoint {' '.join(self.settings.entrypoint)}"
 

@@ -38,6 +38,11 @@ def plan_build(request: Request, environ: Mapping[str, str]) -> Plan:
     """Decide what to do; raises what is wrong with the project or missing on this machine."""
     folder, project = _project(request.path)
     source, name = _source(request, folder, project, environ)
+    if request.shape == "artifact" and project.files:
+        raise InvalidInput(
+            f"{folder / NAME}: an artifact has no place for `files`",
+            hint="leave them out, or build an image: --shape index",
+        )
     target = f"/{project.name or name}{SUFFIX}"
     settings = _settings(project, target, source_date_epoch(environ))
     component = isinstance(source, TakeModule) and _is_component(source.path)
@@ -47,7 +52,7 @@ def plan_build(request: Request, environ: Mapping[str, str]) -> Plan:
         folder,
         source,
         Optimize() if project.optimize or request.optimize else None,
-        Pack(target, project.files),
+        Pack(target, project.files, raw=request.shape == "artifact"),
         Assemble(settings, request.shape, listed),
         tuple(Tag(reference) for reference in tags),
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from wasmimg_compose.held import Watch
 from wasmimg_compose.record import Records
 from wasmimg_images.errors import HostError, NotFound
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -64,9 +65,15 @@ class Door(NamedTuple):
         found.listen(64)
         return found
 
+    def make(self) -> None:
+        """Make the folder, which another may clear away at any moment."""
+        make_private(self.folder.parent)
+        with contextlib.suppress(FileExistsError):  # exist_ok would look at it, and find it gone
+            self.folder.mkdir(mode=0o700)
+
     def lock(self) -> int | None:
         """Become the project's supervisor; None if there is one."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.make()
         try:
             handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:  # somebody has just cleared it away
@@ -193,10 +200,10 @@ def _detached(home: Home, project: str, told: int) -> NoReturn:
             os._exit(0)
         gc.freeze()
         os.chdir("/")
-        folder = Door.of(home, project).folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        door = Door.of(home, project)
+        door.make()
         null = os.open(os.devnull, os.O_RDWR)
-        log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(door.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for target, source in ((0, null), (1, log), (2, log), (3, told)):
             os.dup2(source, target)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))

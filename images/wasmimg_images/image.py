@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_images.config import ImageConfig
@@ -18,6 +19,7 @@ from wasmimg_images.spec import (
     Platform,
 )
 from wasmimg_images.tree import MAX_DEPTH
+from wasmimg_images.wasm_layer import WASM_CONFIG, file_name, modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,12 +88,20 @@ def select(
 
 
 def load(blobs: Blobs, descriptor: Descriptor) -> Image:
-    """Read a manifest and its config; raises InvalidInput if it is no container image."""
+    """Read a manifest and its config; raises InvalidInput if it is no container image.
+
+    A Wasm artifact counts as one that runs its module; an image of modules without an entrypoint
+    runs the first.
+    """
     manifest = Manifest.parse(blobs.read(descriptor))
-    if manifest.config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
+    if manifest.config.media_type not in {OCI_CONFIG, DOCKER_CONFIG, WASM_CONFIG}:
         kind = manifest.artifact_type or manifest.config.media_type
         raise InvalidInput(f"{descriptor.digest.short} is an artifact ({kind}), not an image")
-    return Image(descriptor, manifest, ImageConfig.parse(blobs.read(manifest.config)))
+    config = ImageConfig.parse(blobs.read(manifest.config))
+    first = next(iter(modules(manifest.layers)), None)
+    if first is not None and not config.entrypoint:
+        config = replace(config, entrypoint=(f"/{file_name(first)}",))
+    return Image(descriptor, manifest, config)
 
 
 def offered(

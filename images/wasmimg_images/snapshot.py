@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_images.digest import Digest
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_images.image import load
+from wasmimg_images.private import make_private
 from wasmimg_images.spec import MANIFESTS
 from wasmimg_images.tree import closure
+from wasmimg_images.wasm_layer import file_name, modules, place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Sequence
     from pathlib import Path
+    from typing import IO
 
     from wasmimg_images.image import Image
     from wasmimg_images.layout import Store
@@ -33,9 +36,12 @@ _MAX_FILES: Final = 64 << 30
 
 
 class _Step(NamedTuple):
+    """A layer and its folder: of a tar the files, of a module (no diff id) the file `module`."""
+
     chain: Digest
-    diff_id: Digest
+    diff_id: Digest | None
     layer: Descriptor
+    module: str = ""
 
 
 def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:
@@ -52,7 +58,7 @@ def chains_of(store: Store, descriptors: Iterable[Descriptor]) -> set[Digest]:
     for blob in closure(store, descriptors):
         if blob.media_type in MANIFESTS:
             with contextlib.suppress(InvalidInput):  # an artifact is never unpacked
-                found.update(chain_ids(load(store, blob).config.diff_ids))
+                found.update(step.chain for step in _steps(load(store, blob)))
     return found
 
 
@@ -108,17 +114,20 @@ class Snapshots:
                     shutil.rmtree(partial)
                 (partial / "fs").mkdir(parents=True)
                 with store.open(step.layer) as stream:
-                    layer_content(
-                        stream,
-                        step.layer.size,
-                        step.diff_id,
-                        lambda tar: unpack(
-                            tar,
-                            partial / "fs",
-                            lower=below[::-1],
-                            limit=_MAX_FILES,
-                        ),
-                    )
+                    if step.diff_id is None:
+                        _put(stream, partial / "fs", step.module)
+                    else:
+                        layer_content(
+                            stream,
+                            step.layer.size,
+                            step.diff_id,
+                            lambda tar: unpack(
+                                tar,
+                                partial / "fs",
+                                lower=below[::-1],
+                                limit=_MAX_FILES,
+                            ),
+                        )
                 partial.rename(folder.parent)
             except OSError as error:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -131,7 +140,7 @@ class Snapshots:
     def _locked(self, name: str, *, wait: bool = True) -> Generator[None]:
         locks = self._root / "locks"
         if not locks.is_dir():
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._root)
             locks.mkdir(exist_ok=True)
         fd = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -142,11 +151,33 @@ class Snapshots:
 
 
 def _steps(image: Image) -> list[_Step]:
-    layers, diff_ids = image.manifest.layers, image.config.diff_ids
+    found = modules(image.manifest.layers)
+    layers = [layer for layer in image.manifest.layers if layer not in found]
+    diff_ids = image.config.diff_ids
     if len(layers) != len(diff_ids):
         raise InvalidInput(
             f"image {image.descriptor.digest.short} has {len(layers)} layers"
             f" and {len(diff_ids)} diff_ids",
         )
     chains = chain_ids(diff_ids)
-    return [_Step(*step) for step in zip(chains, diff_ids, layers, strict=True)]
+    steps = [_Step(*step) for step in zip(chains, diff_ids, layers, strict=True)]
+    return steps + [_module_step(image, layer) for layer in found]
+
+
+def _module_step(image: Image, layer: Descriptor) -> _Step:
+    """Say where a module goes: as the only one to where the image's entrypoint looks for it."""
+    path = f"/{file_name(layer)}"
+    if len(modules(image.manifest.layers)) == 1:
+        word = image.config.entrypoint[0].partition("#")[0]
+        path = place(word, image.config.working_dir)
+    chain = Digest.of(f"module {layer.digest} {path}".encode())
+    return _Step(chain, None, layer, path)
+
+
+def _put(module: IO[bytes], folder: Path, path: str) -> None:
+    """Write a module as the only file of a layer; `path` is absolute and plain."""
+    target = folder / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        shutil.copyfileobj(module, file)
+    target.chmod(0o755)

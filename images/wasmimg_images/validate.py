@@ -31,6 +31,7 @@ from wasmimg_images.spec import (
 from wasmimg_images.tarstream import entries
 from wasmimg_images.tree import MAX_DEPTH
 from wasmimg_images.wasm import inspect
+from wasmimg_images.wasm_layer import file_name, modules
 
 if TYPE_CHECKING:
     from wasmimg_images.digest import Readable
@@ -109,6 +110,9 @@ class _Check:
             for blob in (manifest.config, *manifest.layers):
                 self._blob(blob)
             return
+        if modules(manifest.layers):
+            self._modules(manifest)
+            return
         config = ImageConfig.parse(self._store.read(manifest.config))
         if descriptor.platform is not None and not _same(descriptor.platform, config.platform):
             self._add(digest, f"is listed for {descriptor.platform}, made for {config.platform}")
@@ -123,6 +127,14 @@ class _Check:
             self._layer(layer, diff_id, contents)
         for what in contents.problems():
             self._add(digest, what)
+
+    def _modules(self, manifest: Manifest) -> None:
+        """Check the layers of an image without files."""
+        for layer in manifest.layers:
+            self._blob(layer)
+            if layer.size <= _MAX_MODULE:
+                with self._store.open(layer) as stream:
+                    inspect(stream.read(), file_name(layer))
 
     def _blob(self, blob: Descriptor) -> None:
         if blob.digest in self._seen:

@@ -1,4 +1,4 @@
-"""What containerd writes to the start verb's standard input.
+"""What containerd writes to the start verb's standard input, and how it is answered.
 
 Up to containerd 2.2 that is a google.protobuf.Any of runtime options, or nothing; from 2.3 on it is
 BootstrapParams. Both are made of the same wire types, so neither can be told by its shape.
@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 from wasmimg_shim import messages  # noqa: TC001  # wire reads the annotations
 from wasmimg_shim.protobuf import MalformedMessage
-from wasmimg_shim.wire import decode
+from wasmimg_shim.wire import decode, encode
+
+#: Of the two versions of the Task service, which differ in their names only, the one to be called:
+#: so every containerd runs the start verb for every container of a pod.
+_TASK_VERSION = 2
 
 
 class Extension(NamedTuple):
@@ -31,6 +35,25 @@ class BootstrapParams(NamedTuple):
     containerd_binary: str = ""
     extensions: tuple[Extension, ...] = ()
     socket_dir: str = ""
+
+
+class BootstrapResult(NamedTuple):
+    """containerd.runtime.bootstrap.v1.BootstrapResult, without what it may leave out."""
+
+    version: int = 0
+    address: str = ""
+    protocol: str = ""
+
+
+def answer(params: BootstrapParams, address: str) -> bytes:
+    """Return what the start verb prints.
+
+    Who sent BootstrapParams gets the message that belongs to it. Everybody else takes the address
+    alone, which means version 2 over ttrpc: containerd 1.6 knows nothing else.
+    """
+    if not params.instance_id:
+        return address.encode()
+    return encode(BootstrapResult(_TASK_VERSION, address, "ttrpc"))
 
 
 def parse(stdin: bytes, container: str, namespace: str) -> BootstrapParams:

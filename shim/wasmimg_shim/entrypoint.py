@@ -2,7 +2,8 @@
 
 `/app.wasm` runs `_start`, `/app.wasm#handle` the export `handle`. A word without a slash is looked
 up on the image's PATH, then, if it is a Wasm module there, in the working directory: images FROM
-scratch say just `app.wasm`. Look-ups never leave the image, whatever links it has.
+scratch say just `app.wasm`. Look-ups never leave the image, whatever links it has. In an image that
+has its module as a layer there is no file: there the first word is only its name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _WASM_MAGIC = b"\0asm"
 _LINUX_MAGICS = (b"\x7fELF", b"#!")
 #: what Docker puts in front with --init: no Wasm module has children that it could forget
 _INIT = ("/sbin/docker-init", "--")
+_SUFFIX = ".wasm"
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -62,12 +64,32 @@ def resolve(bundle: Bundle) -> Entrypoint:
     words = bundle.spec.process.args
     if not words or not words[0]:
         raise InvalidInput("no command: the image has no entrypoint and none was given")
-    if words[: len(_INIT)] == _INIT and len(words) > len(_INIT):
-        found = _resolve(bundle, words[len(_INIT)])
+    before = _before(words)
+    if before:
+        found = _resolve(bundle, words[before])
         if found.kind is Kind.WASM:
-            return found._replace(before=len(_INIT))
+            return found._replace(before=before)
         os.close(found.fd)
     return _resolve(bundle, words[0])
+
+
+def module(bundle: Bundle, fd: int) -> Entrypoint:
+    """Make the entrypoint of a module that is no file of the container; `fd` is taken over."""
+    words = bundle.spec.process.args
+    before = _before(words)
+    path, _, function = words[before].partition("#")
+    return Entrypoint(Kind.WASM, path, fd, function or None, before)
+
+
+def module_name(bundle: Bundle) -> str | None:
+    """Say what a module that is no file would be called; None where none is asked for."""
+    words = bundle.spec.process.args
+    name = words[_before(words)].partition("#")[0]
+    return name if name.endswith(_SUFFIX) else None
+
+
+def _before(words: tuple[str, ...]) -> int:
+    return len(_INIT) if words[: len(_INIT)] == _INIT and len(words) > len(_INIT) else 0
 
 
 def _resolve(bundle: Bundle, word: str) -> Entrypoint:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, cast
 
 from wasmimg_images.errors import HostError, RunError
 from wasmimg_shim.children import Children, exit_status
+from wasmimg_shim.linux.oom import OomWatch
+from wasmimg_shim.loop import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wasmimg_shim.shim_log import ShimLog
     from wasmimg_shim.stdio import Stdio
 
 PROGRAM = "runc"
@@ -143,12 +146,21 @@ class _RuncProcess:
         return [pid for pid in cast("list[object]", listed) if isinstance(pid, int)]
 
     def oom_kills(self) -> int:
-        """Count none: the cgroup is runc's."""
+        """Count none: it is the container's init that is asked."""
         return 0
+
+    async def ran_out_of_memory(self) -> bool:
+        """Tell at once that nobody watches."""
+        return False
 
 
 class LinuxInit(_RuncProcess):
     """A container's init, made by `runc create`; satisfies task.Runner."""
+
+    def __init__(self, runc: Runc, children: Children, log: ShimLog) -> None:
+        super().__init__(runc, children)
+        self._log = log
+        self._memory: OomWatch | None = None
 
     async def create(self, stdio: Stdio) -> None:
         """Make the container; init waits for start()."""
@@ -161,13 +173,32 @@ class LinuxInit(_RuncProcess):
         except BaseException:
             await self.clean_up()
             raise
+        try:
+            self._memory = OomWatch.of(self.pid)
+        except (OSError, HostError) as error:
+            self._log.warning("memory is not watched", container=self._runc.container, error=error)
 
     async def start(self) -> None:
         """Let the program run."""
         await self._runc.run("start", self._runc.container)
 
+    def oom_kills(self) -> int:
+        """Count what the kernel has killed in the container's cgroup."""
+        return self._memory.kills if self._memory is not None else 0
+
+    async def ran_out_of_memory(self) -> bool:
+        """Wait until memory has run out once more; False where nobody would tell."""
+        while self._memory is not None:
+            await readable(self._memory.fd)
+            if self._memory.ran_out():
+                return True
+        return False
+
     async def clean_up(self) -> None:
         """Remove the container with all that runc made for it; nothing to do if it is gone."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
         with suppress(RunError):
             await self._runc.run("delete", "--force", self._runc.container)
 

@@ -61,9 +61,9 @@ def _start(flags: Flags) -> int:
     from wasmimg_shim.start import StartFailed, start
 
     try:
-        address = start(flags, sys.argv[0])
+        answer = start(flags, sys.argv[0])
     except StartFailed as error:
         os.write(2, f"{error}\n".encode())
         return 1
-    os.write(1, address.encode())
+    os.write(1, answer)
     return 0

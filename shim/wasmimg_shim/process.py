@@ -15,6 +15,7 @@ from wasmimg_shim.children import Children
 from wasmimg_shim.codecache import CodeCache
 from wasmimg_shim.events import Publisher
 from wasmimg_shim.linux import libc
+from wasmimg_shim.logger import Loggers
 from wasmimg_shim.loop import Loop, sleep
 from wasmimg_shim.server import Server
 from wasmimg_shim.service import TaskService
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from wasmimg_shim.engine import Engine
     from wasmimg_shim.loop import Job
     from wasmimg_shim.shim_socket import ShimAddress
+    from wasmimg_shim.task_maker import Modules
 
 #: How long a shim lives that nobody is connected to and that never had a container, or has none.
 LONELY_SECONDS = 10.0
+#: How long to wait before looking again whether those who are about to call have.
+_COMING_SECONDS = 0.02
 #: <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -60,7 +64,8 @@ def _answer_and_serve(
 ) -> int:
     with suppress(OSError):
         _write_address(address.uri)
-    if not _told(address, answer_fd):
+    params = bootstrap.parse(request.stdin, request.id, request.namespace)
+    if not _told(bootstrap.answer(params, address.uri), answer_fd):
         if address.listener is not None:  # nobody will come
             os.unlink(address.path)
         return 0
@@ -68,18 +73,22 @@ def _answer_and_serve(
     if address.listener is None:
         return 0
     _leave_terminal()
+    grouped = _configured_group(request) == shim_socket.BY_NAMESPACE
     with suppress(PermissionError):  # without a zygote it leads its session already
         os.setsid()
-    ShimProcess(request, address.path, address.listener, engine).run()
+    shim = ShimProcess(request, address.path, address.listener, engine)
+    if grouped:  # the bundle that it began in may be the first to go
+        os.chdir("/")
+    shim.run()
     return 0
 
 
-def _told(address: ShimAddress, answer_fd: int) -> bool:
+def _told(answer: bytes, answer_fd: int) -> bool:
     """Answer the caller; False if it was killed, and perhaps cleaned up after, in the meantime."""
     if os.stat(".").st_nlink == 0:
         return False
     try:
-        os.write(answer_fd, zygote_socket.OK + address.uri.encode())
+        os.write(answer_fd, zygote_socket.OK + answer)
     except (BrokenPipeError, ConnectionResetError):
         return False
     return True
@@ -88,17 +97,41 @@ def _told(address: ShimAddress, answer_fd: int) -> bool:
 def _claim(request: StartRequest) -> ShimAddress:
     try:
         with open("config.json", "rb") as config:
-            group = shim_socket.group(request.id, config.read())
+            group = shim_socket.group(request.id, config.read(), _configured_group(request))
     except OSError:
         group = request.id
     params = bootstrap.parse(request.stdin, request.id, request.namespace)
     directory = f"{start.run_dir(request.environment)}/s"
     if params.socket_dir:
         directory = params.socket_dir
-    elif request.address.removeprefix("unix://").startswith("/"):
-        # The caller has a socket of its own: it is a containerd. Others may call themselves anything.
+    elif _containerd(request):
         directory = shim_socket.CONTAINERD_DIR
     return shim_socket.claim(shim_socket.path(directory, request.address, request.namespace, group))
+
+
+def _configured_group(request: StartRequest) -> str:
+    return os.fsdecode(request.environment.get(b"WASMIMG_SHIM_GROUP", b""))
+
+
+def _containerd(request: StartRequest) -> str:
+    """Return the path of the caller's own socket, if it has one: it is a containerd then.
+
+    Others may call themselves anything.
+    """
+    path = request.address.removeprefix("unix://")
+    return path if path.startswith("/") else ""
+
+
+def _modules(request: StartRequest) -> Modules | None:
+    socket_path, namespace = _containerd(request), request.namespace
+
+    async def module(container: str, word: str) -> int | None:
+        # Only now: few images need it, and HTTP/2 takes 60 ms to import.
+        from wasmimg_shim import containerd_images
+
+        return await containerd_images.module(socket_path, namespace, container, word)
+
+    return module if socket_path else None
 
 
 def _write_address(uri: str) -> None:
@@ -139,6 +172,8 @@ class ShimProcess:
             cache=CodeCache(_code_dir(environment)),
             runc_root=f"{start.run_dir(environment)}/runc/{request.namespace}",
             log=self._log,
+            loggers=Loggers(self._loop, children, self._log, request.namespace),
+            modules=_modules(request),
         )
         self._service = TaskService(self._loop, maker, self._events)
         self._server = Server(self._loop, listener, self._service, self._log)
@@ -152,18 +187,22 @@ class ShimProcess:
         self._loop.on_signal(signal.SIGTERM, self._log_signal)
         self._loop.on_signal(signal.SIGINT, self._log_signal)
         accepting = self._loop.spawn(self._server.accept())
-        self._loop.spawn(self._end_when_shut_down(accepting))
+        self._loop.spawn(self._end_when_wanted(accepting))
         self._loop.spawn(self._end_when_lonely())
         self._loop.run()
         self._loop.close()
         self._log.close()
 
-    async def _end_when_shut_down(self, accepting: Job[None]) -> None:
-        await self._service.shut_down.wait()
+    async def _end_when_wanted(self, accepting: Job[None]) -> None:
+        while not self._service.closed:
+            await self._service.end_wanted.wait()
+            if self._service.busy:
+                self._service.end_wanted.clear()
+            elif self._server.expects() or not shim_socket.give_up(self._path, self._listener):
+                await sleep(_COMING_SECONDS)
+            else:
+                self._service.closed = True
         accepting.cancel()
-        # In this order: once nobody listens, the path may be the next shim's.
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
         self._listener.close()
         await self._server.drain()
         await self._events.flush()
@@ -174,7 +213,7 @@ class ShimProcess:
         while True:
             await sleep(LONELY_SECONDS)
             if not self._service.busy and not self._server.connections:
-                self._service.shut_down.set()
+                self._service.end_wanted.set()
 
     def _log_signal(self) -> None:
         self._log.debug("signal ignored: a shim ends with its containers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,10 +14,15 @@ from wasmimg_shim.rpc_status import status_of
 from wasmimg_shim.ttrpc.server import Call, ServerConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wasmimg_shim.loop import Job, Loop
     from wasmimg_shim.shim_log import ShimLog
 
 _PORTION = 65536
+#: how long, in seconds, a start verb's caller is waited for; and once somebody has made a container
+_VISITOR_SECONDS = 5.0
+_MOMENT = 1.0
 
 
 class Service(Protocol):
@@ -42,6 +48,26 @@ class Server:
         self._answering = 0
         self._quiet = Event(loop)
         self.connections = 0
+        #: connections on which nobody has called yet
+        self._silent = 0
+        #: until when those are expected who came and went without a call
+        self._visits: list[float] = []
+
+    def expects(self) -> bool:
+        """Tell whether somebody is about to call.
+
+        That is who is connected and has not called yet, and, for some seconds, who came and went
+        without a call: a start verb that found this shim alive, and tells its caller so.
+        """
+        now = time.monotonic()
+        self._visits = [until for until in self._visits if until > now]
+        return bool(self._silent or self._visits)
+
+    def _note(self, calls: Sequence[Call]) -> None:
+        """Expect for a moment only those whom a Create may have been for."""
+        if self._visits and any(call.method == "Create" for call in calls):
+            soon = time.monotonic() + _MOMENT
+            self._visits = [min(until, soon) for until in self._visits]
 
     async def accept(self) -> None:
         """Take connections of this user and of root, for ever."""
@@ -66,13 +92,20 @@ class Server:
         connection, lock = ServerConnection(), Lock(self._loop)
         endless: set[Job[None]] = set()
         self.connections += 1
+        self._silent += 1
+        silent = True
         try:
             while True:
                 await readable(sock.fileno())
                 data = sock.recv(_PORTION)
                 if not data:
+                    if silent:
+                        self._visits.append(time.monotonic() + _VISITOR_SECONDS)
                     return
+                self._silent -= silent
+                silent = False
                 calls, answers = connection.receive(data)
+                self._note(calls)
                 await self._send(sock, lock, answers)
                 for call in calls:
                     job = self._loop.spawn(self._answer(sock, lock, connection, call))
@@ -83,6 +116,7 @@ class Server:
             return
         finally:
             self.connections -= 1
+            self._silent -= silent
             for job in endless:
                 job.cancel()
             sock.close()

@@ -7,13 +7,13 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from wasmimg_images.errors import InvalidInput
+from wasmimg_images.errors import InvalidInput, WasmimgError
 from wasmimg_shim import messages
 from wasmimg_shim.loop import Event
 from wasmimg_shim.messages import TaskStatus
 from wasmimg_shim.rpc_status import AlreadyExists, TaskNotFound, Unimplemented
 from wasmimg_shim.state import Step, after
-from wasmimg_shim.stdio import Stdio, StdioPaths
+from wasmimg_shim.stdio import StdioPaths
 from wasmimg_shim.task import Process, Task
 from wasmimg_shim.ttrpc.status import Code, RpcError
 from wasmimg_shim.wire import decode, encode
@@ -44,7 +44,10 @@ class TaskService:
     """The containers of one shim, and the calls that change them."""
 
     def __init__(self, loop: Loop, maker: TaskMaker, events: Publisher) -> None:
-        self.shut_down = Event(loop)
+        #: somebody wants the shim to end, once it has no containers
+        self.end_wanted = Event(loop)
+        #: it ends, and takes no container any more
+        self.closed = False
         self._loop = loop
         self._maker = maker
         self._events = events
@@ -91,7 +94,7 @@ class TaskService:
 
     async def _create(self, request: messages.CreateTaskRequest) -> messages.PidResponse:
         _check_id(request.id)
-        if self.shut_down.is_set:
+        if self.closed:
             raise RpcError(Code.UNAVAILABLE, "the shim is shutting down")
         if request.id in self._tasks or request.id in self._making:
             raise AlreadyExists(f"container {request.id} already exists")
@@ -176,12 +179,15 @@ class TaskService:
             if process is task.init:
                 await self._forget(task)
             elif task.execs.pop(process.name, None) is not None and process.stdio is not None:
-                process.stdio.close()
+                await process.stdio.drain()
         if process.exit is None:
             return messages.DeleteResponse()
         return messages.DeleteResponse(process.pid, process.exit.status, process.exit.timestamp)
 
     async def _forget(self, task: Task) -> None:
+        for process in (task.init, *task.execs.values()):
+            if process.stdio is not None:
+                await process.stdio.drain()
         await task.release()
         if self._tasks.get(task.id) is task:
             del self._tasks[task.id]
@@ -204,7 +210,7 @@ class TaskService:
     async def _shutdown(self, request: messages.ShutdownRequest) -> messages.Empty:
         del request  # whoever asks, and however urgently: not while there are containers
         if not self.busy:
-            self.shut_down.set()
+            self.end_wanted.set()
         return messages.Empty()
 
     async def _exec(self, request: messages.ExecProcessRequest) -> messages.Empty:
@@ -212,14 +218,16 @@ class TaskService:
         _check_id(request.exec_id)
         if task.make_exec is None:
             raise Unimplemented("exec is not supported in a Wasm container")
-        if request.exec_id in task.execs:
-            raise AlreadyExists(f"exec {request.exec_id} of container {task.id} already exists")
-        after(task.init.status, Step.EXEC, task.id)
         if request.spec is None:
             raise InvalidInput("an exec needs a process")
+        _check_exec(task, request.exec_id)
         paths = StdioPaths(request.stdin, request.stdout, request.stderr, request.terminal)
-        stdio = Stdio.open(paths)
-        stdio.follow(self._loop)
+        stdio = await self._maker.open_stdio(paths, request.exec_id)
+        try:  # once more: starting a logger takes its time
+            _check_exec(task, request.exec_id)
+        except WasmimgError:
+            await stdio.drain()
+            raise
         runner = task.make_exec(request.exec_id, request.spec.value, stdio)
         task.execs[request.exec_id] = Process(self._loop, request.exec_id, runner, stdio, paths)
         self._events.publish(messages.TaskExecAdded(task.id, request.exec_id))
@@ -231,15 +239,26 @@ class TaskService:
             process.stdio.close_stdin()
         return messages.Empty()
 
+    def _report_oom(self, task: Task) -> None:
+        task.told_of_oom = True
+        self._events.publish(messages.TaskOOM(task.id))
+
+    async def _watch_memory(self, task: Task) -> None:
+        """Report that memory has run out, each time."""
+        while await task.init.runner.ran_out_of_memory():
+            self._report_oom(task)
+
     async def _watch_init(self, task: Task) -> None:
         """Report the end of a container: after its start, and after the end of its execs."""
+        watching = self._loop.spawn(self._watch_memory(task))
         status = await task.init.runner.wait()
+        watching.cancel()
         for process in task.execs.values():
             if process.status is TaskStatus.RUNNING:
                 await self._end_exec(process)
         async with task.init.lock:
-            if task.init.runner.oom_kills():
-                self._events.publish(messages.TaskOOM(task.id))
+            if not task.told_of_oom and task.init.runner.oom_kills():
+                self._report_oom(task)
             self._report_exit(task, task.init, status)
 
     @staticmethod
@@ -272,6 +291,13 @@ def _method(
         return encode(await handler(decode(kind, payload)))
 
     return answer
+
+
+def _check_exec(task: Task, name: str) -> None:
+    """Refuse an exec that a container has already, or that it can't have."""
+    if name in task.execs:
+        raise AlreadyExists(f"exec {name} of container {task.id} already exists")
+    after(task.init.status, Step.EXEC, task.id)
 
 
 def _check_id(identifier: str) -> None:

@@ -33,6 +33,11 @@ class ShimLog:
         """Write a line of level error."""
         self._write("error", message, fields)
 
+    def move(self, bundle: str) -> None:
+        """Write to the FIFO of another bundle from now on: the first one's may be gone by then."""
+        self.close()
+        self._path = f"{bundle}/log"
+
     def close(self) -> None:
         """Let go of the FIFO."""
         if self._fd >= 0:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import socket
 from contextlib import suppress
 from typing import NamedTuple, cast
@@ -15,6 +16,10 @@ from wasmimg_images.errors import InvalidInput
 #: Annotations that name a group of containers, the first one that is there decides
 #: (containerd, cmd/containerd-shim-runc-v2/manager).
 GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+#: What WASMIMG_SHIM_GROUP may say: one shim for all containers of a containerd namespace.
+BY_NAMESPACE = "namespace"
+#: no container's id, nor a pod's
+_NAMESPACE_GROUP = "/"
 CONTAINERD_DIR = "/run/containerd/s"
 BACKLOG = 128
 #: unix(7): the longest path of a socket address
@@ -35,8 +40,13 @@ class ShimAddress(NamedTuple):
         return f"unix://{self.path}"
 
 
-def group(container: str, config: bytes) -> str:
-    """Return the group that a container belongs to by its config.json, else its own id."""
+def group(container: str, config: bytes, configured: str = "") -> str:
+    """Return the group that a container belongs to by its config.json, else its own id.
+
+    `configured` is what WASMIMG_SHIM_GROUP says; the host's word counts for more than a container's.
+    """
+    if configured == BY_NAMESPACE:
+        return _NAMESPACE_GROUP
     if not any(name.encode() in config for name in GROUP_ANNOTATIONS):
         return container
     try:
@@ -79,7 +89,7 @@ def claim(socket_path: str) -> ShimAddress:
     """Listen at a path, unless a live shim does: of racing callers exactly one gets the socket."""
     directory = os.path.dirname(socket_path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    lock = os.open(f"{directory}/wasmimg.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _open_lock(socket_path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_live(socket_path):
@@ -89,6 +99,34 @@ def claim(socket_path: str) -> ShimAddress:
         return ShimAddress(socket_path, _listen(socket_path))
     finally:
         os.close(lock)
+
+
+def give_up(socket_path: str, listener: socket.socket) -> bool:
+    """Take the address of one's own socket away, unless somebody is coming; never waits.
+
+    A start verb that found the socket alive has connected to it under the lock: it is seen here, or
+    it finds nobody any more. The caller closes the socket then.
+    """
+    try:
+        lock = _open_lock(socket_path)
+    except FileNotFoundError:  # the folder has been removed: nobody can come
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _has_callers(listener):
+            return False
+        with suppress(FileNotFoundError):
+            os.unlink(socket_path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _open_lock(socket_path: str) -> int:
+    directory = os.path.dirname(socket_path)
+    return os.open(f"{directory}/wasmimg.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def remove_dead(socket_path: str) -> None:
@@ -111,6 +149,12 @@ def is_live(socket_path: str) -> bool:
         except (TimeoutError, BlockingIOError):
             return True  # its backlog is full: it is busy, not dead
     return True
+
+
+def _has_callers(listener: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _listen(socket_path: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The start verb: ask the zygote for a shim process and print its address.
+"""The start verb: ask the zygote for a shim process and print where it is.
 
 This is the path whose time every container start pays. It imports next to nothing (a test holds the
 exact set), does no work that the zygote can do, and leaves what is odd about its input to it.
@@ -34,8 +34,8 @@ class StartFailed(Exception):
     """There will be no shim; the message is for the caller of the start verb."""
 
 
-def start(flags: Flags, program: str) -> str:
-    """Return the address of a live shim for `flags.id`; raises StartFailed.
+def start(flags: Flags, program: str) -> bytes:
+    """Return what to print: where a live shim for `flags.id` is; raises StartFailed.
 
     `program` is the path that this shim was called by.
     """
@@ -52,10 +52,9 @@ def start(flags: Flags, program: str) -> str:
         raise StartFailed(f"can't reach the zygote: {error}") from error
     except protobuf.MalformedMessage as error:
         raise StartFailed(str(error)) from error
-    text = answer[1:].decode("utf-8", "replace")
     if not answer.startswith(zygote_socket.OK):
-        raise StartFailed(text)
-    return text
+        raise StartFailed(answer[1:].decode("utf-8", "replace"))
+    return answer[1:]
 
 
 def run_dir(environment: Mapping[bytes, bytes]) -> str:

@@ -1,4 +1,4 @@
-"""A process's standard input, output and error: FIFOs and files named by the caller.
+"""A process's standard input, output and error: FIFOs, files and loggers named by the caller.
 
 A FIFO is never opened in a way that waits for its other end. Of an output FIFO the shim keeps a
 read end open while the process lives, so that a reader may go and another come (containerd
@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim import stdio_address
 from wasmimg_shim.linux import inotify
 from wasmimg_shim.loop import readable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
+    from wasmimg_shim.logger import Logger, Loggers
     from wasmimg_shim.loop import Job, Loop
+    from wasmimg_shim.stdio_address import Address
 
-_NULL = "/dev/null"
 _LOG_MODE = 0o640
 
 
 class StdioPaths(NamedTuple):
-    """What the caller asked for: paths of FIFOs or files, file:// addresses, empty for nothing."""
+    """What the caller asked for: paths or URLs as in `stdio_address`, empty for nothing."""
 
     stdin: str = ""
     stdout: str = ""
@@ -44,8 +47,10 @@ class Stdio:
         kept: tuple[int, ...],
         stdin_keeper: int = -1,
         stdin_writers: int = -1,
+        loggers: tuple[Logger, ...] = (),
     ) -> None:
         self.fds = fds
+        self._loggers = loggers
         self._given = True
         self._kept = kept
         self._stdin_keeper = stdin_keeper
@@ -53,10 +58,32 @@ class Stdio:
         self._following: Job[None] | None = None
 
     @classmethod
-    def open(cls, paths: StdioPaths) -> Self:
-        """Open what the paths name; InvalidInput for what can't be a standard stream."""
+    async def open(cls, paths: StdioPaths, container: str, loggers: Loggers) -> Self:
+        """Open what the paths name, and start the loggers among it.
+
+        `container` is what loggers are told to log. Raises InvalidInput for what can't be a
+        standard stream, RunError for a logger that is not ready in time.
+        """
         if paths.terminal:
             raise InvalidInput("terminals are not supported yet", hint="run it without -t")
+        stdin, *outputs = map(stdio_address.parse, (paths.stdin, paths.stdout, paths.stderr))
+        if stdin.is_logger:
+            raise InvalidInput(f"{paths.stdin}: a logger can't be a standard input")
+        started: dict[Address, Logger] = {}
+        async with AsyncExitStack() as undo:
+            for address in dict.fromkeys(filter(lambda output: output.is_logger, outputs)):
+                logger = started[address] = await loggers.start(address, container)
+                undo.push_async_callback(logger.kill)
+                for fd in logger.outputs:
+                    undo.callback(os.close, fd)
+            opened = cls._opened(stdin, outputs, started)
+            undo.pop_all()
+        return opened
+
+    @classmethod
+    def _opened(
+        cls, stdin: Address, outputs: Sequence[Address], loggers: Mapping[Address, Logger]
+    ) -> Self:
         with ExitStack() as undo:
             opened: list[int] = []
             kept: list[int] = []
@@ -66,21 +93,26 @@ class Stdio:
                 return fd
 
             keeper = writers = -1
-            stdin = _local_path(paths.stdin)
-            if _is_fifo(stdin):
+            if _is_fifo(stdin.path):
                 # Before there is a reader no writer can come, so that none can leave unseen.
-                writers = own(inotify.watch_writers(stdin))
-            opened.append(own(_open_input(stdin)))
+                writers = own(inotify.watch_writers(stdin.path))
+            opened.append(own(_open_input(stdin.path)))
             if writers >= 0:
-                keeper = own(os.open(stdin, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+                keeper = own(os.open(stdin.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
                 os.set_blocking(opened[0], True)
-            for address in (paths.stdout, paths.stderr):
-                path = _local_path(address)
-                if _is_fifo(path):
-                    kept.append(own(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)))
-                opened.append(own(_open_output(path)))
+            for stream, address in enumerate(outputs):
+                if address in loggers:
+                    opened.append(loggers[address].outputs[stream])
+                    continue
+                if _is_fifo(address.path):
+                    nonblocking = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                    kept.append(own(os.open(address.path, nonblocking)))
+                opened.append(own(_open_output(address.path)))
             undo.pop_all()
-        return cls((opened[0], opened[1], opened[2]), tuple(kept), keeper, writers)
+        for fd in {fd for logger in loggers.values() for fd in logger.outputs}.difference(opened):
+            os.close(fd)
+        fds = (opened[0], opened[1], opened[2])
+        return cls(fds, tuple(kept), keeper, writers, tuple(loggers.values()))
 
     def follow(self, loop: Loop) -> None:
         """Let the process see the end of its input once the first writer has closed it."""
@@ -116,17 +148,14 @@ class Stdio:
         for fd in self._kept:
             os.close(fd)
         self._kept = ()
+        for logger in self._loggers:
+            logger.let_go()
 
-
-def _local_path(address: str) -> str:
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return address or _NULL
-    if scheme == "file":
-        return rest.partition("?")[0]
-    if scheme == "fifo":
-        return rest
-    raise InvalidInput(f"{address}: {scheme}:// loggers are not supported yet")
+    async def drain(self) -> None:
+        """Let go of everything and wait until the loggers have written what they got."""
+        self.close()
+        for logger in self._loggers:
+            await logger.drain()
 
 
 def _is_fifo(path: str) -> bool:

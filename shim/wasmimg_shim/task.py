@@ -52,6 +52,10 @@ class Runner(Protocol):
         """Count processes of the container that were killed for want of memory."""
         ...
 
+    async def ran_out_of_memory(self) -> bool:
+        """Wait until the container's memory has run out once more; False where nobody tells."""
+        ...
+
     async def clean_up(self) -> None:
         """Undo what making the process did; may be repeated."""
         ...
@@ -117,6 +121,7 @@ class Task:
         self.bundle = bundle
         self.init = init
         self.execs: dict[str, Process] = {}
+        self.told_of_oom = False
         self.make_exec = make_exec
         self.release = release
 

@@ -189,6 +189,10 @@ class WasmInit:
         """Ask the container's cgroup."""
         return self._child.oom_kills()
 
+    async def ran_out_of_memory(self) -> bool:
+        """Tell at once that nobody watches: it is init itself that would be killed."""
+        return False
+
     async def clean_up(self) -> None:
         """Remove the cgroup, and tell whom it may concern."""
         if self._scope is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from wasmimg_testing.machines import (
     DockerHost,
     containerd_host,
     docker_host,
+    foreign,
     guests,
     root,
 )
@@ -41,11 +41,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def roots() -> None:
-    """Make what is not there yet, all at once: most of it is waiting for a mirror."""
+    """Make what is not there yet."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("needs root and debootstrap")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(root.made, (FORKY, TRIXIE, BOOKWORM)))
+    root.all_made()
+
+
+@pytest.fixture
+def refused(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is to show how its engine refuses (marker `refused_by`)."""
+    marker = request.node.get_closest_marker("refused_by")
+    return marker is not None and any(engine in request.node.name for engine in marker.args)
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether loops have their full length: WASMIMG_TEST_FULL=1, ten minutes more for each Docker."""
+    return bool(os.environ.get("WASMIMG_TEST_FULL"))
+
+
+@pytest.fixture(scope="session")
+def foreign_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of images as other tools make them."""
+    return foreign.archive(tmp_path_factory.mktemp("foreign"))
 
 
 @pytest.fixture(scope="session")

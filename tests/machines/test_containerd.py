@@ -98,6 +98,54 @@ def test_standard_input_ends_when_the_client_does(containerd: ContainerdHost) ->
     assert (done.code, done.out) == (0, "one\ntwo\n")
 
 
+def script(containerd: ContainerdHost, text: str) -> str:
+    """Put a logger into the machine and give its address."""
+    path = containerd.machine.path("/srv/a logger")
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return "binary:///srv/a%20logger"
+
+
+@pytest.mark.parametrize("image", ["test/hello", "test/busy"])
+def test_a_logger_gets_what_is_written(containerd: ContainerdHost, image: str) -> None:
+    words = ("sh", "-c", "echo hello") if image == "test/busy" else ()
+    uri = script(
+        containerd,
+        'exec 5>&-; cat <&3 > "$2"; sleep 0.3; echo "$CONTAINER_NAMESPACE/$CONTAINER_ID" >> "$2"',
+    )
+    log = containerd.machine.path("/srv/logged")
+    log.unlink(missing_ok=True)
+    done = containerd.run("--rm", "--log-uri", f"{uri}?to=/srv/logged", image, "told", *words)
+    assert done == (0, "", ""), done
+    assert log.read_text() == "hello\ndefault/told\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "/nowhere: No such file or directory"), ("exit 3", "ended with status 3")],
+)
+def test_a_logger_that_fails_is_told(
+    containerd: ContainerdHost, text: str | None, why: str
+) -> None:
+    uri = "binary:///nowhere" if text is None else script(containerd, text)
+    done = containerd.run("--rm", "--log-uri", uri, "test/hello", "untold")
+    assert (done.code, done.out) == (1, "")
+    assert why in done.err, done.err
+    assert status(containerd, "untold") == ""
+
+
+@pytest.mark.parametrize("image", ["test/hello", "test/busy"])
+def test_a_file_gets_what_is_written(containerd: ContainerdHost, image: str) -> None:
+    words = ("sh", "-c", "echo hello") if image == "test/busy" else ()
+    folder = containerd.machine.path("/srv/logs")
+    for count in (1, 2):
+        uri = "file:///srv/logs/a%20file"
+        assert containerd.run("--rm", "--log-uri", uri, image, "kept", *words) == (0, "", "")
+        assert (folder / "a file").read_text() == "hello\n" * count
+    (folder / "a file").unlink()
+    folder.rmdir()
+
+
 def test_tasks_outlive_containerd(containerd: ContainerdHost) -> None:
     containerd.run("-d", "test/sleep", "lasting").well()
     (before,) = containerd.ctr("task", "ps", "lasting").well().splitlines()[1:]
@@ -140,8 +188,28 @@ def test_linux_images_run_under_the_same_runtime(containerd: ContainerdHost) -> 
     until(lambda: status(containerd, "server") == "STOPPED", "it has ended")
 
 
-def test_a_hundred_tasks_four_at_a_time(containerd: ContainerdHost) -> None:
-    options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
-    script = f"seq 100 | xargs -P 4 -I N ctr run {options} many-N"
-    done = containerd.machine.run("sh", "-c", script, timeout=300)
-    assert (done.code, done.out) == (0, "hello\n" * 100), done.err
+def test_containerd_asks_who_the_shim_is(containerd: ContainerdHost) -> None:
+    if "inspect-runtime" not in containerd.ctr("plugins", "--help").out:
+        done = containerd.machine.run("containerd-shim-wasmimg-v1", "-info")
+        assert "io.containerd.wasmimg.v1" in done.well(), "only containerd 2 asks"
+        return
+    asked = containerd.ctr("plugins", "inspect-runtime", "--runtime", "io.containerd.wasmimg.v1")
+    info = json.loads(asked.well())
+    assert info["Name"] == "io.containerd.wasmimg.v1"
+    assert info["Version"]["Version"]
+
+
+def test_by_configuration_one_shim_serves_a_namespace(containerd: ContainerdHost) -> None:
+    containerd.restart(WASMIMG_SHIM_GROUP="namespace")
+    try:
+        for name in ("one", "two"):
+            containerd.run("-d", "test/sleep", name).well()
+        files = [containerd.machine.path(f"{BUNDLES}/{name}/address") for name in ("one", "two")]
+        assert len({file.read_text() for file in files}) == 1
+        containerd.clear()
+        options = shlex.join(containerd.options("--rm", "docker.io/test/hello:latest"))
+        script = f"seq 30 | xargs -P 4 -I N ctr run {options} shared-N"
+        done = containerd.machine.run("sh", "-c", script, timeout=300)
+        assert (done.code, done.out) == (0, "hello\n" * 30), done.err
+    finally:
+        containerd.restart()

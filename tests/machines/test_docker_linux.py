@@ -74,6 +74,40 @@ def test_what_cannot_run_has_dockers_exit_code(docker: DockerHost) -> None:
     assert busy(docker, "--rm", "test/busy", "/etc/passwd/x").code in {126, 127}
 
 
+def test_dockers_init_stays_in_front(docker: DockerHost) -> None:
+    program = docker.machine.path("/usr/local/bin/docker-init")
+    before = program.read_bytes() if program.exists() else b"\x7fELF"
+    program.write_text('#!/bin/sh\necho init "$@"\nshift\nexec "$@"\n')
+    program.chmod(0o755)
+    try:
+        done = busy(docker, "--rm", "--init", "test/busy", "sh", "-c", "exit 5")
+        assert (done.code, done.out) == (5, "init -- sh -c exit 5\n"), done
+        assert busy(docker, "--rm", "--init", "test/busy", "/nothing").code == 127
+    finally:
+        program.write_bytes(before)
+
+
+LITTLE = ("--memory", "32m", "--memory-swap", "32m")
+EAT = "x=0123456789; while :; do x=$x$x; done"
+
+
+def test_too_much_memory_is_reported_as_such(docker: DockerHost) -> None:
+    done = busy(docker, "--name", "hungry", *LITTLE, "test/busy", "sh", "-c", EAT)
+    assert done.code == 137, done
+    state = docker.state("hungry")
+    assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
+    busy(docker, "--name", "fed", *LITTLE, "test/busy", "true").well()
+    assert docker.state("fed")["OOMKilled"] is False
+
+
+def test_memory_that_runs_out_is_told_of_while_the_container_lives(docker: DockerHost) -> None:
+    words = ("sh", "-c", f"({EAT}); echo survived; sleep 1000")
+    busy(docker, "-d", "--name", "alive", *LITTLE, "test/busy", *words).well()
+    until(lambda: docker.docker("logs", "alive").out == "survived\n", "its child was killed")
+    until(lambda: bool(docker.state("alive")["OOMKilled"]), "the engine has heard of it")
+    assert docker.state("alive")["Running"] is True
+
+
 def test_wasm_joins_a_linux_programs_network_and_back(docker: DockerHost) -> None:
     busy(docker, "-d", "--name", "pause", "test/busy", "sleep", "1000").well()
     shared = ("--network", "container:pause")

@@ -18,6 +18,7 @@ from wasmimg_images.document import Node, encode
 from wasmimg_images.errors import DigestMismatch, InvalidInput
 from wasmimg_images.reference import Reference
 from wasmimg_images.spec import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor
+from wasmimg_images.wasm_layer import modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,12 +32,16 @@ MANIFEST: Final = "manifest.json"
 
 
 def write(store: Store, images: Sequence[tuple[Image, Sequence[Reference]]], sink: Sink) -> None:
-    """Write images; the same images give the same bytes. Layers come out uncompressed."""
+    """Write images; the same images give the same bytes. Layers come out uncompressed.
+
+    Raises InvalidInput for an image whose layers are no files: this format knows no others.
+    """
     entries: list[object] = []
     written: set[Digest] = set()
     with TarWriter(sink) as tar:
         for image, references in images:
             config = image.manifest.config
+            _check_writable(image)
             layers: list[str] = []
             for layer, diff_id in zip(image.manifest.layers, image.config.diff_ids, strict=True):
                 name = f"{diff_id.hex}/layer.tar"
@@ -57,6 +62,17 @@ def write(store: Store, images: Sequence[tuple[Image, Sequence[Reference]]], sin
             )
         manifest = encode(cast("dict[str, object]", entries))
         tar.file(MANIFEST, io.BytesIO(manifest), len(manifest))
+
+
+def _check_writable(image: Image) -> None:
+    name = image.descriptor.digest.short
+    if modules(image.manifest.layers):
+        raise InvalidInput(
+            f"image {name} has modules as layers, for which Docker's archive has no place",
+            hint="write an OCI archive instead",
+        )
+    if len(image.manifest.layers) != len(image.config.diff_ids):
+        raise InvalidInput(f"image {name} has other numbers of layers and of diff_ids")
 
 
 def _write_layer(

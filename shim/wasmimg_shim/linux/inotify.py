@@ -1,10 +1,11 @@
-"""inotify(7): being told when somebody who had a file open for writing closes it."""
+"""inotify(7): being told when somebody writes to a file, or has closed it after that."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 
+IN_MODIFY = 0x02
 IN_CLOSE_WRITE = 0x08
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -17,10 +18,22 @@ def watch_writers(path: str) -> int:
 
     The caller closes it. Raises OSError.
     """
+    return _watch(path, IN_CLOSE_WRITE)
+
+
+def watch_changes(path: str) -> int:
+    """Return a descriptor that becomes readable once the file's content has changed.
+
+    The caller closes it. Raises OSError.
+    """
+    return _watch(path, IN_MODIFY)
+
+
+def _watch(path: str, events: int) -> int:
     fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         raise _error(path)
-    if _libc.inotify_add_watch(fd, os.fsencode(path), IN_CLOSE_WRITE) < 0:
+    if _libc.inotify_add_watch(fd, os.fsencode(path), events) < 0:
         error = _error(path)
         os.close(fd)
         raise error

@@ -82,4 +82,4 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
-TestHistories.settings = settings(max_examples=40, stateful_step_count=8, deadline=None)
+TestHistories.settings = settings(max_examples=40, stateful_step_count=8)

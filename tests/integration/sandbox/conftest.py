@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wasmimg_testing.descriptors import descriptors
 from wasmimg_testing.sandbox import Boxes, cgroup_folders
 
 
@@ -23,11 +24,11 @@ def mounts_below(folder: Path) -> list[str]:
 
 @pytest.fixture
 def boxes(tmp_path: Path) -> Iterator[Boxes]:
-    descriptors, processes = os.listdir("/proc/self/fd"), children()
+    open_before, processes = descriptors(), children()
     made = Boxes(tmp_path)
     yield made
     made.close()
     assert not list(cgroup_folders(made.cgroup))
     assert mounts_below(tmp_path) == []
     assert children() == processes
-    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    assert descriptors() <= open_before

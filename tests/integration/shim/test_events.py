@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,7 @@ EVENTS = {
     "/tasks/delete": messages.TaskDelete,
     "/tasks/exec-added": messages.TaskExecAdded,
     "/tasks/exec-started": messages.TaskExecStarted,
+    "/tasks/oom": messages.TaskOOM,
 }
 
 
@@ -145,3 +150,35 @@ def test_nothing_waits_for_a_containerd_that_never_comes(host: ShimHost) -> None
         assert shim.wait("c1", timeout=20).status == 0
         shim.delete("c1")
         shim.shutdown()
+
+
+@pytest.mark.skipif(not shutil.which("runc"), reason="needs runc")
+def test_a_linux_container_that_runs_out_of_memory_is_told_of_at_once(host: ShimHost) -> None:
+    path = str(host.root / "events")
+    containerd = Containerd(path)
+    script = "tail /dev/zero; echo survived; read on; exec tail /dev/zero"
+    bundle = host.bundle("l1", "sh", "-c", script, host_programs=True)
+    config = Path(bundle, "config.json")
+    document = json.loads(config.read_text())
+    limit = 32 << 20
+    document["linux"]["resources"] = {"memory": {"limit": limit, "swap": limit}}
+    config.write_text(json.dumps(document))
+    fifo, out = str(host.root / "in"), host.root / "out"
+    os.mkfifo(fifo)
+    with host.shim(bundle, TTRPC_ADDRESS=path) as shim:
+        pid = shim.create("l1", bundle, stdin=fifo, stdout=str(out))
+        shim.start("l1")
+        until(lambda: out.read_text() == "survived\n")
+        until(lambda: "/tasks/oom" in containerd.topics())
+        Path(fifo).write_text("on\n")
+        assert shim.wait("l1", timeout=20).status == 137
+        shim.delete("l1")
+        shim.shutdown()
+    until(lambda: "/tasks/delete" in containerd.topics())
+    containerd.close()
+    topics = containerd.topics()
+    assert topics[:3] == ["/tasks/create", "/tasks/start", "/tasks/oom"]
+    assert topics[-2:] == ["/tasks/exit", "/tasks/delete"]
+    assert set(topics[3:-2]) <= {"/tasks/oom"}
+    assert ("/tasks/oom", messages.TaskOOM("l1")) in containerd.received
+    assert not Path(f"/proc/{pid}").exists()

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from wasmimg_shim import client, launcher, messages
-from wasmimg_shim.bootstrap import BootstrapParams
+from wasmimg_shim.bootstrap import BootstrapParams, BootstrapResult
 from wasmimg_shim.wire import decode, encode
 from wasmimg_testing.shims import NAMESPACE, ShimHost, guest, processes, until
 
@@ -112,6 +113,61 @@ def test_containers_of_one_sandbox_share_a_shim(host: ShimHost) -> None:
         end(shim, "b")
 
 
+def test_by_configuration_a_namespace_shares_a_shim(host: ShimHost) -> None:
+    config = {"WASMIMG_SHIM_GROUP": "namespace"}
+    bundles = {name: host.wasm(name, "sleep") for name in "abc"}
+    assert len({host.start(bundle, **config) for bundle in bundles.values()}) == 1
+    with host.shim(bundles["a"], **config) as shim:
+        for name, bundle in bundles.items():
+            shim.create(name, bundle)
+            shim.start(name)
+        (pid,) = {shim.connect(name).shim_pid for name in bundles}
+        for name, bundle in bundles.items():
+            end(shim, name)
+            assert host.command(bundle, "delete").returncode == 0
+            shutil.rmtree(bundle)
+    until(lambda: not Path(f"/proc/{pid}/environ").exists())
+
+
+def test_a_shim_that_was_promised_waits_for_who_comes(host: ShimHost) -> None:
+    sandbox = {"io.kubernetes.cri.sandbox-id": "pod"}
+    module = guest("hello")
+    first, second = (
+        host.bundle(name, "/app.wasm", files={"app.wasm": module}, annotations=sandbox)
+        for name in "ab"
+    )
+    with host.shim(first) as shim:
+        shim.create("a", first)
+        pid = shim.connect("a").shim_pid
+        promised = host.start(second)
+        end(shim, "a")
+    with client.connect(promised) as shim:
+        assert shim.create("b", second)
+        assert shim.connect("b").shim_pid == pid
+        end(shim, "b")
+    until(lambda: not Path(f"/proc/{pid}/environ").exists())
+
+
+def test_many_short_containers_in_one_shim_at_a_time(host: ShimHost) -> None:
+    module = guest("hello")
+
+    def live(index: int) -> int:
+        name = f"c{index}"
+        bundle = host.bundle(name, "/app.wasm", files={"app.wasm": module})
+        with host.shim(bundle, WASMIMG_SHIM_GROUP="namespace") as shim:
+            shim.create(name, bundle)
+            shim.start(name)
+            status = shim.wait(name, timeout=60).status
+            shim.delete(name)
+            shim.shutdown()
+        return status
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(live, range(40))) == {0}
+    until(lambda: processes(host.run) == zygotes(host), 15)
+    assert [name for name in os.listdir(f"{host.run}/s") if not name.endswith(".lock")] == []
+
+
 def test_containers_outlive_the_zygote(host: ShimHost) -> None:
     first, second = host.wasm("a", "sleep"), host.wasm("b", "sleep")
     with host.shim(first) as shim:
@@ -188,7 +244,10 @@ def test_odd_standard_input_fails_no_start(host: ShimHost) -> None:
         "p": encode(params),
     }.items():
         bundle = host.wasm(name, "hello")
-        address = host.start(bundle, stdin=stdin)
+        done = host.command(bundle, "start", stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, b"")
+        address = done.stdout.decode() if name != "p" else decode(BootstrapResult, done.stdout)[1]
+        assert Path(bundle, "address").read_text() == address
         assert (Path(address.removeprefix("unix://")).parent == sockets) == (name == "p")
         with client.connect(address) as shim:
             shim.create(name, bundle)
@@ -298,8 +357,10 @@ def test_an_engine_that_does_not_exist_is_told(host: ShimHost) -> None:
     until(lambda: not zygotes(host))
 
 
-def test_info_and_version(host: ShimHost) -> None:
-    done = subprocess.run([host.program, "-info"], input=b"", capture_output=True, check=True)
+@pytest.mark.parametrize("stdin", [b"", encode(messages.Any("runtimeoptions.v1.Options", b"x"))])
+def test_info_and_version(host: ShimHost, stdin: bytes) -> None:
+    done = subprocess.run([host.program, "-info"], input=stdin, capture_output=True, check=True)
+    assert done.stderr == b""
     info = decode(messages.RuntimeInfo, done.stdout)
     assert info.name == "io.containerd.wasmimg.v1"
     assert info.version is not None

@@ -15,12 +15,13 @@ import wasmtime
 
 from wasmimg_builder.build import Builder, Request
 from wasmimg_images.errors import BuildFailed, InvalidInput, NotFound, WasmimgError
-from wasmimg_images.image import select
+from wasmimg_images.image import load, select
 from wasmimg_images.layout import Store
 from wasmimg_images.reference import Reference
 from wasmimg_images.snapshot import Snapshots
 from wasmimg_images.spec import Index, Platform
 from wasmimg_images.validate import validate
+from wasmimg_images.wasm_layer import WASM_LAYER, file_name
 
 if TYPE_CHECKING:
     from wasmimg_builder.compilation import Command
@@ -103,6 +104,32 @@ def test_the_index_is_the_one_that_every_host_takes(store: Store, project: Path)
 def test_one_manifest_if_asked(store: Store, project: Path) -> None:
     built = builder(store, project / "cache").build(Request(project, shape="single"))
     assert select(store, built.descriptor).config.platform == Platform("wasi", "wasm")
+
+
+@pytest.mark.parametrize(
+    ("content", "platform"), [(HELLO, "wasip1/wasm"), (module("(component)"), "wasip2/wasm")]
+)
+def test_an_artifact_is_the_module_alone(
+    store: Store, tmp_path: Path, content: bytes, platform: str
+) -> None:
+    (tmp_path / "c.wasm").write_bytes(content)
+    request = Request(tmp_path / "c.wasm", shape="artifact")
+    first, second = (builder(store, tmp_path / "cache").build(request) for _ in range(2))
+    assert first.descriptor == second.descriptor
+    image = load(store, first.descriptor)
+    (layer,) = image.manifest.layers
+    assert (layer.media_type, file_name(layer)) == (WASM_LAYER, "c.wasm")
+    assert store.read(layer) == content
+    assert (str(image.config.platform), image.config.entrypoint) == (platform, ("/c.wasm",))
+    config = json.loads(store.read(image.manifest.config))
+    assert config["layerDigests"] == [str(layer.digest)]
+    assert ("component" in config) is (content != HELLO)
+    assert validate(store, first.descriptor) == []
+
+
+def test_an_artifact_has_no_files(store: Store, project: Path) -> None:
+    with pytest.raises(InvalidInput, match="no place for `files`"):
+        builder(store, project / "cache").build(Request(project, shape="artifact"))
 
 
 def test_a_component_is_listed_as_one(store: Store, tmp_path: Path) -> None:

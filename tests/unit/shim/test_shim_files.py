@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from wasmimg_images.errors import InvalidInput
-from wasmimg_shim import bootstrap, messages, record
-from wasmimg_shim.bootstrap import BootstrapParams
+from wasmimg_shim import messages, record
 from wasmimg_shim.delete import delete
 from wasmimg_shim.flags import Flags
 from wasmimg_shim.record import Record
 from wasmimg_shim.shim_log import ShimLog
-from wasmimg_shim.wire import decode, encode
+from wasmimg_shim.wire import decode
 
 
 def test_the_log_is_logfmt(tmp_path: Path) -> None:
@@ -85,13 +84,3 @@ def test_delete_of_nothing_answers(tmp_path: Path) -> None:
     assert (answer.pid, answer.exit_status) == (0, 137)
     assert answer.exited_at is not None
     assert abs(answer.exited_at.seconds - time.time()) < 60
-
-
-def test_bootstrap_params_are_told_from_options() -> None:
-    params = BootstrapParams("c1", "ns", -4, socket_dir="/s", containerd_ttrpc_address="/t")
-    assert bootstrap.parse(encode(params), "c1", "ns") == params
-    assert bootstrap.parse(encode(params), "c2", "ns") == BootstrapParams()
-    options = messages.Any("runtimeoptions.v1.Options", b"\x0a\x01a")
-    assert bootstrap.parse(encode(options), "c1", "ns") == BootstrapParams()
-    assert bootstrap.parse(b"", "c1", "ns") == BootstrapParams()
-    assert bootstrap.parse(os.urandom(100), "c1", "ns") == BootstrapParams()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +45,39 @@ RUNC = "io.containerd.runc.v2.group"
 )
 def test_annotations_group_containers(document: bytes, group: str) -> None:
     assert shim_socket.group("c1", document) == group
+
+
+def test_the_hosts_word_groups_a_namespace() -> None:
+    documents = (config(), config(**{CRI: "pod"}), b"")
+    found = {shim_socket.group("c1", document, "namespace") for document in documents}
+    assert len(found) == 1
+    assert found != {"c1"}
+    assert shim_socket.group("c1", config(), "container") == "c1"
+
+
+def test_a_socket_is_given_up_unless_somebody_comes(folder: str) -> None:
+    path = f"{folder}/x"
+    first = shim_socket.claim(path)
+    assert first.listener is not None
+    assert shim_socket.claim(path).listener is None
+    assert not shim_socket.give_up(path, first.listener), "that caller is coming"
+    first.listener.accept()[0].close()
+    with open(f"{folder}/wasmimg.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not shim_socket.give_up(path, first.listener), "a start verb is looking"
+    assert shim_socket.give_up(path, first.listener)
+    first.listener.close()
+    second = shim_socket.claim(path)
+    assert second.listener is not None
+    second.listener.close()
+
+
+def test_a_socket_whose_folder_has_gone_is_given_up(folder: str) -> None:
+    claimed = shim_socket.claim(f"{folder}/s/x")
+    assert claimed.listener is not None
+    shutil.rmtree(f"{folder}/s")
+    assert shim_socket.give_up(f"{folder}/s/x", claimed.listener)
+    claimed.listener.close()
 
 
 def test_the_path_is_containerds() -> None:

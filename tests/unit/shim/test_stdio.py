@@ -6,8 +6,26 @@ from pathlib import Path
 import pytest
 
 from wasmimg_images.errors import InvalidInput
+from wasmimg_shim.children import Children
+from wasmimg_shim.logger import Loggers
 from wasmimg_shim.loop import Loop, readable, sleep
+from wasmimg_shim.shim_log import ShimLog
 from wasmimg_shim.stdio import Stdio, StdioPaths
+
+
+def open_stdio(paths: StdioPaths) -> Stdio:
+    """Open what takes no waiting."""
+    loop = Loop(lambda _: None)
+    loggers = Loggers(loop, Children(loop), ShimLog("/nowhere"), "ns")
+    job = loop.spawn(Stdio.open(paths, "c1", loggers))
+    loop.run()
+    loop.close()
+    joining = job.join()
+    with pytest.raises(StopIteration) as result:
+        joining.send(None)
+    opened = result.value.value
+    assert isinstance(opened, Stdio)
+    return opened
 
 
 def open_descriptors() -> set[str]:
@@ -15,7 +33,7 @@ def open_descriptors() -> set[str]:
 
 
 def test_nothing_asked_for_is_the_null_device() -> None:
-    stdio = Stdio.open(StdioPaths())
+    stdio = open_stdio(StdioPaths())
     assert {os.readlink(f"/proc/self/fd/{fd}") for fd in stdio.fds} == {"/dev/null"}
     stdio.close()
     stdio.close()
@@ -23,7 +41,7 @@ def test_nothing_asked_for_is_the_null_device() -> None:
 
 def test_files_are_appended_to_and_made(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("before\n")
-    stdio = Stdio.open(
+    stdio = open_stdio(
         StdioPaths(stdout=f"{tmp_path}/out", stderr=f"file://{tmp_path}/logs/err?key=value")
     )
     os.write(stdio.fds[1], b"out\n")
@@ -36,7 +54,7 @@ def test_files_are_appended_to_and_made(tmp_path: Path) -> None:
 def test_an_output_fifo_survives_its_reader_and_ends_with_us(tmp_path: Path) -> None:
     path = f"{tmp_path}/out"
     os.mkfifo(path)
-    stdio = Stdio.open(StdioPaths(stdout=path))
+    stdio = open_stdio(StdioPaths(stdout=path))
     os.write(stdio.fds[1], b"kept")
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert os.read(reader, 10) == b"kept"
@@ -54,7 +72,7 @@ def test_an_input_fifo_ends_when_its_first_writer_has_gone(tmp_path: Path) -> No
     os.mkfifo(path)
     failures: list[Exception] = []
     loop = Loop(failures.append)
-    stdio = Stdio.open(StdioPaths(stdin=path))
+    stdio = open_stdio(StdioPaths(stdin=path))
     stdio.follow(loop)
     os.set_blocking(stdio.fds[0], False)
     ends: list[bytes] = []
@@ -77,7 +95,7 @@ def test_an_input_fifo_ends_when_its_first_writer_has_gone(tmp_path: Path) -> No
 def test_an_input_fifo_ends_when_both_sides_closed_it(tmp_path: Path) -> None:
     path = f"{tmp_path}/in"
     os.mkfifo(path)
-    stdio = Stdio.open(StdioPaths(stdin=path))
+    stdio = open_stdio(StdioPaths(stdin=path))
     os.set_blocking(stdio.fds[0], False)
     with pytest.raises(BlockingIOError):
         os.read(stdio.fds[0], 1)
@@ -93,30 +111,30 @@ def test_an_input_fifo_ends_when_both_sides_closed_it(tmp_path: Path) -> None:
 
 def test_a_process_reads_its_fifo_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in")
-    stdio = Stdio.open(StdioPaths(stdin=f"{tmp_path}/in"))
+    stdio = open_stdio(StdioPaths(stdin=f"{tmp_path}/in"))
     assert os.get_blocking(stdio.fds[0])
     stdio.close()
 
 
 @pytest.mark.parametrize(
-    "paths",
+    ("paths", "why"),
     [
-        StdioPaths(stdout="binary:///usr/bin/logger"),
-        StdioPaths(terminal=True),
-        StdioPaths(stdout="/dev/null", stderr="weird://x"),
+        (StdioPaths(stdin="binary:///usr/bin/logger"), "a logger can't be a standard input"),
+        (StdioPaths(terminal=True), "terminals are not supported yet"),
+        (StdioPaths(stdout="/dev/null", stderr="weird://x"), "weird://x: not an address"),
     ],
 )
-def test_what_is_not_supported_is_told_and_leaves_nothing_open(paths: StdioPaths) -> None:
+def test_what_is_not_supported_is_told_and_leaves_nothing_open(paths: StdioPaths, why: str) -> None:
     before = open_descriptors()
-    with pytest.raises(InvalidInput, match="not supported yet"):
-        Stdio.open(paths)
+    with pytest.raises(InvalidInput, match=why):
+        open_stdio(paths)
     assert open_descriptors() == before
 
 
 def test_a_missing_input_leaves_nothing_open(tmp_path: Path) -> None:
     before = open_descriptors()
     with pytest.raises(FileNotFoundError):
-        Stdio.open(StdioPaths(stdin=f"{tmp_path}/gone"))
+        open_stdio(StdioPaths(stdin=f"{tmp_path}/gone"))
     assert open_descriptors() == before
 
 
@@ -124,7 +142,7 @@ def test_closing_leaves_nothing_open(tmp_path: Path) -> None:
     for name in ("in", "out", "err"):
         os.mkfifo(tmp_path / name)
     before = open_descriptors()
-    stdio = Stdio.open(StdioPaths(*(f"{tmp_path}/{name}" for name in ("in", "out", "err"))))
+    stdio = open_stdio(StdioPaths(*(f"{tmp_path}/{name}" for name in ("in", "out", "err"))))
     stdio.release_given()
     stdio.close()
     assert open_descriptors() == before

@@ -69,9 +69,9 @@ class ContainerdHost:
         """Give what containerd has written, and shims through it."""
         return self.machine.path(LOG).read_text(errors="replace")
 
-    def start(self) -> None:
-        """Run containerd."""
-        daemon = self._daemon = self.machine.serve(LOG, "containerd")
+    def start(self, **environment: str) -> None:
+        """Run containerd, with more in its environment."""
+        daemon = self._daemon = self.machine.serve(LOG, "containerd", **environment)
         until(lambda: self._answers() or daemon.poll() is not None, "containerd answers")
         assert daemon.poll() is None, self.log()[-3000:]
 
@@ -82,10 +82,10 @@ class ContainerdHost:
         self._daemon.wait(60)
         self._daemon = None
 
-    def restart(self) -> None:
-        """End containerd, not its containers, and run it anew."""
+    def restart(self, **environment: str) -> None:
+        """End containerd, not its containers, and run it anew; the environment is as for `start`."""
         self.stop()
-        self.start()
+        self.start(**environment)
 
     def _answers(self) -> bool:
         socket = self.machine.path("/run/containerd/containerd.sock")

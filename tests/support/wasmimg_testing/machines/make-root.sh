@@ -4,7 +4,8 @@
 # Run it in a mount namespace of its own: what it mounts is not taken away.
 set -euo pipefail
 suite=$1 script=$2 root=$3 packages=$4 requirements=$5
-mirror=http://deb.debian.org/debian
+# the one that this machine has its own packages from
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
 
 say() { echo "machines: $suite: $*" >&2; }
 

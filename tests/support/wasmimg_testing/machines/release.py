@@ -21,12 +21,9 @@ class Release(NamedTuple):
     packages: tuple[str, ...]
 
     def requirements(self) -> tuple[str, ...]:
-        """Give wasmimg's dependencies in the versions that are installed where tests run."""
-        names = [
-            re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0]
-            for line in importlib.metadata.requires("wasmimg") or ()
-        ]
-        return tuple(f"{name}=={importlib.metadata.version(name)}" for name in sorted(names))
+        """Give wasmimg's dependencies, and theirs, in the versions that are installed for tests."""
+        names = sorted(_needed("wasmimg") - {"wasmimg"})
+        return tuple(f"{name}=={importlib.metadata.version(name)}" for name in names)
 
     def words(self, root: Path) -> list[str]:
         """Word the command that makes a root."""
@@ -38,6 +35,15 @@ class Release(NamedTuple):
         """Give a name for everything that a root is made from."""
         words = "\0".join(self.words(Path("ROOT"))[1:])
         return hashlib.sha256(MAKE_ROOT.read_bytes() + words.encode()).hexdigest()[:16]
+
+
+def _needed(package: str) -> set[str]:
+    """Name a package and all that it needs, extras aside."""
+    found = {package}
+    for line in importlib.metadata.requires(package) or ():
+        if "extra ==" not in line:
+            found |= _needed(re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0])
+    return found
 
 
 #: containerd 1.6, runc 1.1

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasmimg_images.home import Home
+from wasmimg_testing.machines.release import BOOKWORM, FORKY, TRIXIE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,6 +42,12 @@ def made(release: Release) -> Path:
     return root
 
 
+def all_made() -> None:
+    """Make every root that is not there yet, all at once: most of it is waiting for a mirror."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(made, (FORKY, TRIXIE, BOOKWORM)))
+
+
 def _make(release: Release, root: Path) -> None:
     partial = root.with_suffix(".partial")
     log = root.with_suffix(".log")
@@ -47,14 +55,14 @@ def _make(release: Release, root: Path) -> None:
     begin = time.monotonic()
     with log.open("w") as output:
         command = ["unshare", "--mount", "--propagation", "private", *release.words(partial)]
-        maker = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True)
-        assert maker.stderr is not None
-        for line in maker.stderr:
-            output.write(line)
-            output.flush()
-            if line.startswith("machines: "):
-                print(line, end="", file=sys.stderr, flush=True)
-    assert maker.wait() == 0, f"{log}: {log.read_text()[-2000:]}"
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as maker:
+            assert maker.stderr is not None
+            for line in maker.stderr:
+                output.write(line)
+                output.flush()
+                if line.startswith("machines: "):
+                    print(line, end="", file=sys.stderr, flush=True)
+    assert maker.returncode == 0, f"{log}: {log.read_text()[-2000:]}"
     partial.rename(root)
     taken = time.monotonic() - begin
     print(f"machines: {release.suite}: made in {taken:.0f} s", file=sys.stderr, flush=True)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _KEPT = {"containerd", "dockerd", "nsenter", "setpriv", "iptables", "ip6tables", "nft", "ctr"}
 #: sockets with a name of each daemon's own
 _DAEMONS = "/run/docker/libnetwork/"
+#: what find(1) looks for: pipes and sockets, and bundles without what is in them
+_IN_RUN = (
+    *("-path", "*/io.containerd.runtime.v2.task/*/*", "-prune", "-print"),
+    *("-o", "-type", "p", "-print", "-o", "-type", "s", "-print"),
+)
 _KINDS = ("net", "mnt", "pid", "ipc", "uts")
 
 
@@ -27,14 +32,14 @@ class Traces(NamedTuple):
     cgroups: frozenset[str]
     namespaces: frozenset[str]
     interfaces: frozenset[str]
-    pipes_and_sockets: frozenset[str]
+    pipes_sockets_and_bundles: frozenset[str]
 
     @classmethod
     def of(cls, machine: Machine) -> Traces:
         """Look at a machine as it is now."""
         mounts = Path(f"/proc/{machine.first}/mountinfo").read_text().splitlines()
         links = machine.run("ip", "-brief", "link").well().splitlines()
-        files = machine.run("find", "/run", "-type", "p", "-o", "-type", "s").out.splitlines()
+        files = machine.run("find", "/run", *_IN_RUN).out.splitlines()
         files = [file for file in files if not file.startswith(_DAEMONS)]
         pids = machine.cgroup.processes()
         return cls(
@@ -45,7 +50,7 @@ class Traces(NamedTuple):
             ),
             namespaces=frozenset(name for pid in pids for name in _namespaces(pid)),
             interfaces=frozenset(line.split()[0].split("@")[0] for line in links),
-            pipes_and_sockets=frozenset(files),
+            pipes_sockets_and_bundles=frozenset(files),
         )
 
     def beside(self, other: Traces) -> dict[str, list[str]]:
