@@ -198,7 +198,10 @@ class TestLife:
         addresses = {line.split()[0] for line in listed}
         assert addresses == {address_of(project.host, f"demo-{name}") for name in names}
         project.compose("up", "-d", "--scale", "server=1")
-        assert set(project.containers()) == {"client-1", "db-1", "server-1"}
+        # With their ports again all five are to be replaced; Compose chooses which number stays.
+        left = set(project.containers()) - {"client-1", "db-1"}
+        assert len(left) == 1
+        assert left <= set(names)
         assert project.orders() == [1, 3, 4, 5]
 
 
