@@ -33,6 +33,11 @@ check: venv ## Lint, types and unit tests
 test: machine-test venv wheel-venv ## Everything CI runs: checks, Rust, integration against the installed wheel, the demo
 	@.ci/test
 
+test-machines: machine-test venv wheel-venv ## The tests on Docker 28.5 and 26.1, containerd 2.1, 1.7 and 1.6
+	@echo "== Debian roots with engines in them: two minutes each, at once; kept"
+	@PYTHONPATH=tests/support $(WHEEL_VENV)/bin/python -m wasmimg_testing.machines
+	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -q -n 2 --dist loadfile tests/machines
+
 test-vm: machine-vm wheel-venv ## A container's life on cgroup v2 with systemd's driver, in a virtual machine
 	@echo "== tests/vm: boots Debian in qemu, its processor emulated: ten minutes, more on a busy machine"
 	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -v --durations=5 tests/vm
@@ -72,4 +77,4 @@ machine-test:
 machine-vm:
 	@.ci/machine vm
 
-.PHONY: help demo demo-down demo-docker demo-docker-down check test test-vm bench clean venv wheel-venv machine-demo machine-test machine-vm
+.PHONY: help demo demo-down demo-docker demo-docker-down check test test-machines test-vm bench clean venv wheel-venv machine-demo machine-test machine-vm
