@@ -138,7 +138,7 @@ def plan_up(
     Raises InvalidInput for an unknown service.
     """
     needs = project.needs()
-    chosen = closure(needs, services or [n for n, s in project.services.items() if not s.profiles])
+    chosen = closure(needs, services or project.unprofiled())
     used_networks = {a.network for n in chosen for a in project.services[n].spec.networks}
     used_volumes = {
         m.source for n in chosen for m in project.services[n].spec.mounts if m.kind == "volume"
