@@ -10,12 +10,15 @@ import click
 
 from wasmimg.console import ago, progress, table, warning
 from wasmimg_compose import deploy, restart, runtimes
+from wasmimg_compose.collisions import collisions
 from wasmimg_compose.creation import require_root
 from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
 from wasmimg_compose.provision import provide
+from wasmimg_compose.quantities import whole
 from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order, unchanged
 from wasmimg_compose.record import Records
+from wasmimg_compose.service import MOST_REPLICAS
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -45,9 +48,10 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     if not asked.dry_run:
         require_root()
     project = _scaled(project, asked.scale)
-    needs = project.needs()
-    named = asked.services or [n for n, s in project.services.items() if not s.profiles]
-    chosen = closure(needs, named)
+    named = asked.services or project.unprofiled()
+    chosen = closure(project.needs(), named)
+    for name, _, message in collisions(project, named):
+        raise InvalidInput(f"service {name}: {message}")
     images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
     services = [service for name, service in project.services.items() if name in chosen]
     _warn_of_runtimes(services)
@@ -80,12 +84,14 @@ def _warn_of_runtimes(services: Sequence[Service]) -> None:
 def _scaled(project: Project, scale: Sequence[str]) -> Project:
     services = dict(project.services)
     for text in scale:
-        name, _, number = text.partition("=")
-        if name not in services or not number.isdigit():
+        name, _, given = text.partition("=")
+        number = whole(given)
+        if name not in services or number is None or number > MOST_REPLICAS:
             raise InvalidInput(
-                f"--scale {text}: not SERVICE=N", hint=f"services: {', '.join(services)}"
+                f"--scale {text}: not SERVICE=N, N up to {MOST_REPLICAS}",
+                hint=f"services: {', '.join(services)}",
             )
-        services[name] = services[name]._replace(scale=int(number))
+        services[name] = services[name]._replace(scale=number)
     return project._replace(services=services)
 
 
