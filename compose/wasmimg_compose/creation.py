@@ -49,7 +49,10 @@ def create(home: Home, spec: ContainerSpec) -> Record:
         constraints.check_target(target)
     healthcheck = _healthcheck(spec, image)
     if healthcheck is not None:
-        probe.command(healthcheck)
+        try:
+            probe.command(healthcheck)
+        except ValueError as error:  # a quote that the image's author did not close
+            raise InvalidInput(f"{spec.image}: its health check can't be read: {error}") from None
     Snapshots(home.snapshots).layers(store, image)
     identity = new_id()
     descriptor = image.descriptor

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import pytest
 
 from wasmimg_compose import creation
 from wasmimg_compose.container import ContainerSpec, Limits, RestartPolicy
 from wasmimg_images.errors import InvalidInput
+from wasmimg_images.image import host_platform
+from wasmimg_images.layout import Store
+from wasmimg_testing.images import add_image, layer
+
+if TYPE_CHECKING:
+    from wasmimg_images.home import Home
 
 
 @pytest.mark.parametrize("name", ["always", "unless-stopped", "on-failure"])
@@ -23,3 +32,37 @@ def test_a_memory_limit_must_leave_room_for_init() -> None:
         creation.check(ContainerSpec("demo", limits=Limits(memory=1024)))
     assert refused.value.hint == "6m at least"
     creation.check(ContainerSpec("demo", limits=Limits(memory=6 << 20)))
+
+
+def test_an_images_health_check_with_an_open_quote_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    config = {"Cmd": ["/x"], "Healthcheck": {"Test": ["CMD-SHELL", "echo 'x"]}}
+    add_image(Store(home.store), "quoted", [layer({"x": b""})], config, host_platform())
+    with pytest.raises(InvalidInput, match="its health check can't be read: No closing quotation"):
+        creation.create(home, ContainerSpec("quoted"))
+
+
+@pytest.mark.parametrize("target", ["/dev", "/", "/proc/"])
+def test_an_images_volume_on_what_the_runtime_makes_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    config = {"Cmd": ["/x"], "Volumes": {target: {}}}
+    add_image(Store(home.store), "wide", [layer({"x": b""})], config, host_platform())
+    with pytest.raises(InvalidInput, match="nothing can be mounted on"):
+        creation.create(home, ContainerSpec("wide"))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("15", 15), ("SIGTERM", 15), ("term", 15), ("RTMIN+3", 37), ("64", 64)]
+)
+def test_signals_by_name_and_number(name: str, number: int) -> None:
+    assert creation.signal_number(name) == number
+
+
+@pytest.mark.parametrize("name", ["٣", "0", "65", "RTMIN+99", "RTMIN+", "xRTMIN+1", "", "9" * 5000])
+def test_what_is_no_signal(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        creation.signal_number(name)
