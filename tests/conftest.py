@@ -7,8 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from wasmimg_images.home import Home
+
+# How long an example takes says more of the machine than of us.
+settings.register_profile("wasmimg", deadline=None)
+settings.load_profile("wasmimg")
 
 CI = bool(os.environ.get("CI"))
 #: marker -> what must be there, and how to tell

@@ -41,6 +41,8 @@ def collect(files: Sequence[ImageFile], folder: Path) -> list[Entry]:
         source = folder / file.source
         if not os.path.lexists(source):
             raise NotFound(f"{file.where}: {source} does not exist")
+        if not source.parent.resolve().is_relative_to(folder.resolve()):
+            raise InvalidInput(f"{file.where}: {source} is by a link not below the project")
         for entry in _walk(source, file.target):
             if entry.target in found and entry != found[entry.target]:
                 raise InvalidInput(f"{file.where}: {entry.target} is there twice")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from wasmimg_compose.accounts import Account
     from wasmimg_compose.container import ContainerSpec, Limits
@@ -92,7 +92,6 @@ class Placement(NamedTuple):
     cgroup: str
     network: str | None
     mounts: Sequence[BindMount | TmpfsMount]
-    annotations: Mapping[str, str]
     seccomp: object
     open_files: int
     is_wasm: bool
@@ -136,7 +135,6 @@ def config(image: ImageConfig, spec: ContainerSpec, placement: Placement) -> dic
         "hostname": placement.hostname,
         "process": _process(image, spec, placement),
         "mounts": _mounts(placement),
-        "annotations": dict(placement.annotations),
         "linux": _linux(spec, placement),
     }
 

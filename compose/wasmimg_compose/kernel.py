@@ -12,6 +12,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
+from wasmimg_images.private import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
@@ -124,7 +126,7 @@ def in_network(namespace: Path | None) -> Generator[None]:
 
 def make_network_namespace(path: Path) -> None:
     """Make a network namespace that lives as long as the mount at `path` does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     path.touch(mode=0o600)
     with own_network():
         _check(libc.unshare(CLONE_NEWNET), "network namespace")

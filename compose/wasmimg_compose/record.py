@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 from wasmimg_compose.container_document import read_healthcheck, read_port, read_spec
 from wasmimg_compose.fields import Fields, plain
 from wasmimg_images.errors import InvalidInput, NotFound
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -135,7 +136,7 @@ class Records(NamedTuple):
         """
         folder = self.folder(container) if container else self.root
         if not container:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_compose import kernel
 from wasmimg_images.errors import HostError, InvalidInput
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ class Rootfs(NamedTuple):
     def mount(self, layers: Sequence[Path]) -> None:
         """Mount it over the layers, bottom first; HostError where the kernel refuses."""
         upper, work = self.kept / "upper", self.kept / "work"
+        make_private(self.mountpoint.parent)
         for folder in (upper, work, self.mountpoint):
             folder.mkdir(parents=True, exist_ok=True)
         empty = self.kept / "empty"

@@ -12,7 +12,7 @@ import resource
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_compose import accounts, bundle, hostfiles, runtimes, shims
+from wasmimg_compose import accounts, bundle, hostfiles, shims
 from wasmimg_compose.container import HOST, NONE, Mount
 from wasmimg_compose.held import Held, name_sockets
 from wasmimg_compose.hostfiles import HostFiles
@@ -164,7 +164,6 @@ def write_bundle(home: Home, record: Record, image: Image, rootfs: Rootfs) -> No
         cgroup=places.cgroup,
         network={HOST: None, NONE: ""}.get(kind, str(places.namespace)),
         mounts=[*hostfiles.mounts(places.folder), *_mounts(home, record, rootfs)],
-        annotations=_annotations(record, image, is_wasm=is_wasm),
         seccomp=document(default_profile(bundle.CAPABILITIES)),
         open_files=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], OPEN_FILES),
         is_wasm=is_wasm,
@@ -179,16 +178,6 @@ def runs_wasm(image: Image) -> bool:
     variant = image.manifest.annotations.get("module.wasm.image/variant", "")
     handler = image.manifest.annotations.get("run.oci.handler", "")
     return image.config.platform.architecture.startswith("wasm") or bool(variant or handler)
-
-
-def _annotations(record: Record, image: Image, *, is_wasm: bool) -> dict[str, str]:
-    asked = {
-        name: value
-        for name, value in (*image.config.labels.items(), *record.spec.labels)
-        if name.startswith("io.wasmimg.")
-    }
-    engine = {"io.wasmimg.engine": runtimes.choose(record.spec.runtime).engine}
-    return {**(engine if is_wasm else {}), **asked}
 
 
 def host_files(record: Record) -> HostFiles:

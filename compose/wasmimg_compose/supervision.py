@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from wasmimg_compose.held import Watch
 from wasmimg_compose.record import Records
 from wasmimg_images.errors import HostError, NotFound
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -66,7 +67,7 @@ class Door(NamedTuple):
 
     def make(self) -> None:
         """Make the folder, which another may clear away at any moment."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder.parent)
         with contextlib.suppress(FileExistsError):  # exist_ok would look at it, and find it gone
             self.folder.mkdir(mode=0o700)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_compose import command, kernel
 from wasmimg_images.errors import HostError, InvalidInput
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ class Volumes(NamedTuple):
         Its files appear at its first use by a container (fill).
         """
         check_name(name)
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_private(self.root)
         try:
             (self.root / name).mkdir()
         except FileExistsError:
@@ -61,6 +62,7 @@ class Volumes(NamedTuple):
         Without a target it is empty.
         The volume appears whole or not at all. One that is there is left as it is.
         """
+        make_private(self.root)
         if self.path(name).is_dir():
             return
         self.ensure(name)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_images.digest import Digest
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_images.image import load
+from wasmimg_images.private import make_private
 from wasmimg_images.spec import MANIFESTS
 from wasmimg_images.tree import closure
 
@@ -131,7 +132,7 @@ class Snapshots:
     def _locked(self, name: str, *, wait: bool = True) -> Generator[None]:
         locks = self._root / "locks"
         if not locks.is_dir():
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._root)
             locks.mkdir(exist_ok=True)
         fd = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -300,4 +300,4 @@ class Names(RuleBasedStateMachine):
 
 
 TestNames = Names.TestCase
-TestNames.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+TestNames.settings = settings(max_examples=20, stateful_step_count=12)

@@ -22,6 +22,7 @@ from wasmimg_compose.network.effects import Effects, HostEffects
 from wasmimg_compose.network.network import Member, Network, check_name, read_network
 from wasmimg_compose.record import Endpoint
 from wasmimg_images.errors import InvalidInput, NotFound
+from wasmimg_images.private import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -182,7 +183,7 @@ class Networks(NamedTuple):
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_private(self.root)
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         # Programs that we run have it too: if we are killed, who cleans up waits for their end.
         os.set_inheritable(handle, True)

@@ -66,12 +66,6 @@ class Memory:
         """Store the bytes."""
         self.window(address, len(content))[:] = content
 
-    def u16(self, address: int) -> int:
-        """The little-endian number at this address."""
-        self.check(address, 2)
-        number: int = _U16.unpack_from(self.view, address)[0]
-        return number
-
     def u32(self, address: int) -> int:
         """The little-endian number at this address."""
         self.check(address, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 import pytest
 
@@ -55,6 +56,50 @@ def test_a_linux_container_has_its_options(machine: Machine) -> None:
         str(64 << 20),
         str(128 << 20),
     ]
+
+
+def test_nobody_else_gets_at_what_it_holds(machine: Machine) -> None:
+    """A set-user-ID program that a container makes would be root's for every user of the host."""
+    record = machine.shell(
+        "mkdir -p /tmp; for at in /tmp /data; do busybox cp /bin/busybox $at/x;"
+        " busybox chmod 4755 $at/x; done; echo made; sleep 60",
+        env=(("PASSWORD", "hunter2"),),
+        mounts=(Mount("volume", "data", "/data"),),
+    )
+    until(lambda: "made" in machine.log(record), "its programs")
+    for folder in (machine.home.run, machine.home.data):
+        folder.chmod(0o755)
+        words = (
+            "find",
+            ".",
+            "-perm",
+            "-4000",
+            "-o",
+            "-type",
+            "f",
+            "-exec",
+            "grep",
+            "-l",
+            "hunter2",
+        )
+        found = subprocess.run(
+            (
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                *words,
+                "hunter2",
+                "{}",
+                "+",
+            ),
+            cwd=folder,  # the folders of the tests above it are closed too
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.stdout == ""
+        assert "Permission denied" in found.stderr
 
 
 def test_stop_lets_the_guest_end_by_itself(machine: Machine) -> None:
@@ -118,7 +163,7 @@ def test_removing(machine: Machine) -> None:
     lifecycle.remove(machine.home, record.id, force=True)
     with pytest.raises(NotFound):
         lifecycle.inspect(machine.home, record.id)
-    assert machine.leftovers() == []
+    until(lambda: not machine.leftovers(), "the end of all that it had")
     gone = machine.shell("true", auto_remove=True)
     until(lambda: not machine.records.folder(gone.id).exists(), "its removal")
 
@@ -188,9 +233,10 @@ def test_stop_ends_a_container_that_is_always_restarted(machine: Machine) -> Non
 @pytest.mark.parametrize("test", [("CMD", "grep", "x", "/ok"), ("CMD-SHELL", "grep x /ok")])
 def test_a_program_tells_a_linux_containers_health(machine: Machine, test: tuple[str, ...]) -> None:
     check = Healthcheck(test, interval=0.3, timeout=5, retries=2)
-    record = machine.shell(f"echo x > /ok; sleep 1; rm /ok; {FOREVER}", healthcheck=check)
+    record = machine.shell(f"trap 'rm -f /ok' USR1; echo x > /ok; {FOREVER}", healthcheck=check)
     assert record.health == "starting"
     assert lifecycle.wait_for(machine.home, record.id, Condition.HEALTHY).health == "healthy"
+    lifecycle.kill(machine.home, record.id, signal.SIGUSR1)
     until(lambda: lifecycle.inspect(machine.home, record.id).health == "unhealthy", "unhealthiness")
     with pytest.raises(RunError, match="is unhealthy"):
         lifecycle.wait_for(machine.home, record.id, Condition.HEALTHY)

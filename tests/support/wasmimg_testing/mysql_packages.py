@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE: Final = "mysql-server-core"
-MIRROR: Final = "http://deb.debian.org/debian"
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 #: what the server does not load, and would only cost time
 UNUSED: Final = ("perl", "libperl", "mysql-common")
@@ -75,12 +74,19 @@ def unpacked(cache: Path) -> Path:
     return root
 
 
+def _mirror() -> str:
+    """Give the mirror that this machine has its own packages from."""
+    words = ("indextargets", "--format", "$(SITE)", "Created-By: Packages", "Label: Debian")
+    listed = subprocess.run(["apt-get", *words], check=True, capture_output=True, text=True)
+    return listed.stdout.split()[0]
+
+
 def _apt(cache: Path, *words: str) -> None:
     apt = cache / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} sid main\n")
+    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} sid main\n")
     config = apt / "apt.conf"
     config.write_text(
         f'Dir::Etc::sourcelist "{apt}/sources.list";\n'

@@ -15,7 +15,7 @@ def read(path: Path, tail: int | None = None) -> bytes:
     return b"".join(log.chunks(path, tail=tail))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from([b"a", b"\n", b"bc\n", b"x" * 40000]), max_size=12), st.integers(0, 9)
 )

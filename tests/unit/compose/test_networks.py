@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wasmimg_compose.container import Attachment, Port
@@ -48,7 +48,6 @@ def test_the_hosts_routes_are_read() -> None:
     assert [str(found) for found in pool.routed(ROUTES)] == ["10.144.0.0/22", "192.0.2.0/24"]
 
 
-@settings(deadline=None)
 @given(st.text(), st.lists(st.integers(0, 8191), max_size=6))
 def test_a_chosen_range_is_free(name: str, places: list[int]) -> None:
     taken = [

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wasmimg_compose.container import (
@@ -76,7 +76,6 @@ def record(name: str = "web", **changes: object) -> Record:
     return base._replace(**changes)  # type: ignore[arg-type]  # the tests name real fields
 
 
-@settings(deadline=None)
 @given(specs)
 def test_a_spec_survives_json(spec: ContainerSpec) -> None:
     raw = json.dumps(plain(spec)).encode()

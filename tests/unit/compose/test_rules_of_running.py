@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wasmimg_compose import health, restart
@@ -83,7 +83,6 @@ def test_a_healthy_container_turns_unhealthy_after_its_retries() -> None:
     assert health.after(CHECK, found, passed=False, age=20).status == "unhealthy"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 60)), max_size=40))
 def test_unhealthy_takes_as_many_failures_in_a_row_as_retries(
     probes: list[tuple[bool, float]],

@@ -24,7 +24,6 @@ PLACEMENT = Placement(
     cgroup="/wasmimg/x",
     network="/n",
     mounts=(),
-    annotations={"io.wasmimg.engine": "wasmtime"},
     seccomp=None,
     open_files=1024,
     is_wasm=True,

@@ -245,7 +245,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ENTRIES, min_size=1, max_size=8))
 def test_nothing_ever_leaves_the_folder(content: list[Entry]) -> None:
     with tempfile.TemporaryDirectory() as outer:

@@ -49,7 +49,7 @@ def prepare(stage: Stage) -> None:
             os.set_blocking(descriptor.host, False)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CALLS)
 def test_every_call_ends_as_it_should(tmp_path: Path, calls: list[tuple[str, list[int]]]) -> None:
     preopens = (

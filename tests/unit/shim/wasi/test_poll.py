@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wasmimg_shim.guest import Guest, Preopen
@@ -232,7 +232,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_events_are_those_of_poll(steps: list[Model]) -> None:
     """The kept epoll set against poll(2) asked anew, over random changes of interest and state."""
