@@ -50,7 +50,7 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     project = _scaled(project, asked.scale)
     named = asked.services or project.unprofiled()
     chosen = closure(project.needs(), named)
-    for name, _, message in collisions(project, named):
+    for name, _, message in collisions(project, chosen):
         raise InvalidInput(f"service {name}: {message}")
     images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
     services = [service for name, service in project.services.items() if name in chosen]

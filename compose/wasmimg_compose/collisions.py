@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasmimg_compose.graph import closure
 from wasmimg_compose.ports import HostPorts
 from wasmimg_compose.reconcile import wanted_specs
 
@@ -23,12 +22,11 @@ class Collision(NamedTuple):
 
 
 def collisions(project: Project, services: Collection[str]) -> Iterator[Collision]:
-    """Find what the containers of some services, and of those that they need, collide in."""
+    """Find what the containers of services that are up together collide in."""
     names: set[str] = set()
     ports = HostPorts()
     addresses: dict[tuple[str, str], str] = {}
-    chosen = closure(project.needs(), services)
-    for service in (name for name in project.services if name in chosen):
+    for service in (name for name in project.services if name in services):
         for spec in wanted_specs(project, project.services[service]):
             name = str(spec.name)
             if name in names:
