@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import bundle, probe, runtimes
+from wasmimg_compose import bundle, health, probe, runtimes
 from wasmimg_compose.container import Healthcheck
 from wasmimg_compose.record import AnonymousVolume, Record, Records, Stored, new_id
 from wasmimg_images.errors import HostError, InvalidInput
@@ -148,11 +148,22 @@ def _healthcheck(spec: ContainerSpec, image: Image) -> Healthcheck | None:
     found = spec.healthcheck
     declared = image.config.healthcheck
     if found is None and declared is not None and declared.test:
-        default = Healthcheck(declared.test)
-        found = default._replace(
-            interval=declared.interval / NANOSECONDS or default.interval,
-            timeout=declared.timeout / NANOSECONDS or default.timeout,
-            start_period=declared.start_period / NANOSECONDS,
-            retries=declared.retries or default.retries,
+        found = Healthcheck(
+            declared.test,
+            declared.interval / NANOSECONDS,
+            declared.timeout / NANOSECONDS,
+            declared.retries,
+            declared.start_period / NANOSECONDS,
         )
-    return None if found is None or found.test[:1] == ("NONE",) else found
+    if found is None or found.test[:1] == ("NONE",):
+        return None
+    preset = Healthcheck(())
+    try:
+        return found._replace(
+            interval=health.period(found.interval, preset.interval),
+            timeout=health.period(found.timeout, preset.timeout),
+            retries=health.retries(found.retries, preset.retries),
+            start_period=health.period(found.start_period, preset.start_period),
+        )
+    except InvalidInput as error:
+        raise InvalidInput(f"{spec.image}: {error.message}", hint=error.hint) from None
