@@ -145,9 +145,7 @@ def test_ups_at_once(wasmimg: CommandLine, tmp_path: Path) -> None:
     wasmimg(*down, cwd=tmp_path).well()
 
 
-def test_an_up_in_the_foreground_keeps_nobody_waiting(
-    wasmimg: CommandLine, tmp_path: Path
-) -> None:
+def test_an_up_in_the_foreground_keeps_nobody_waiting(wasmimg: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     up = wasmimg.start("compose", "up", cwd=tmp_path)
     ps = ("compose", "ps", "-q")
