@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import bundle, constraints, probe, runtimes
+from wasmimg_compose import bundle, constraints, health, probe, runtimes
 from wasmimg_compose.container import Healthcheck
 from wasmimg_compose.quantities import whole
 from wasmimg_compose.record import AnonymousVolume, Record, Records, Stored, new_id
@@ -49,10 +49,7 @@ def create(home: Home, spec: ContainerSpec) -> Record:
         constraints.check_target(target)
     healthcheck = _healthcheck(spec, image)
     if healthcheck is not None:
-        try:
-            probe.command(healthcheck)
-        except ValueError as error:  # a quote that the image's author did not close
-            raise InvalidInput(f"{spec.image}: its health check can't be read: {error}") from None
+        probe.command(healthcheck)
     Snapshots(home.snapshots).layers(store, image)
     identity = new_id()
     descriptor = image.descriptor
@@ -151,11 +148,22 @@ def _healthcheck(spec: ContainerSpec, image: Image) -> Healthcheck | None:
     found = spec.healthcheck
     declared = image.config.healthcheck
     if found is None and declared is not None and declared.test:
-        default = Healthcheck(declared.test)
-        found = default._replace(
-            interval=declared.interval / NANOSECONDS or default.interval,
-            timeout=declared.timeout / NANOSECONDS or default.timeout,
-            start_period=declared.start_period / NANOSECONDS,
-            retries=declared.retries or default.retries,
+        found = Healthcheck(
+            declared.test,
+            declared.interval / NANOSECONDS,
+            declared.timeout / NANOSECONDS,
+            declared.retries,
+            declared.start_period / NANOSECONDS,
         )
-    return None if found is None or found.test[:1] == ("NONE",) else found
+    if found is None or found.test[:1] == ("NONE",):
+        return None
+    preset = Healthcheck(())
+    try:
+        return found._replace(
+            interval=health.period(found.interval, preset.interval),
+            timeout=health.period(found.timeout, preset.timeout),
+            retries=health.retries(found.retries, preset.retries),
+            start_period=health.period(found.start_period, preset.start_period),
+        )
+    except InvalidInput as error:
+        raise InvalidInput(f"{spec.image}: {error.message}", hint=error.hint) from None

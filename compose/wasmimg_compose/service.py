@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_compose import constraints, dotenv, probe, runtimes
+from wasmimg_compose import constraints, dotenv, health, probe, runtimes
 from wasmimg_compose.container import (
     STOP_GRACE,
     ContainerSpec,
@@ -262,18 +262,28 @@ def _healthcheck(node: Node | None) -> Healthcheck | None:
     )
     if "disable" in fields and fields["disable"].boolean():
         return Healthcheck(("NONE",))
-    test = _test(fields.get("test"))
-    default = Healthcheck(test)
-    times = {
-        key: read(fields[key], seconds) if key in fields else cast("float", getattr(default, key))
-        for key in ("interval", "timeout", "start_period", "start_interval")
-    }
-    retries = default.retries
-    if "retries" in fields:
-        if fields["retries"].integer() < 0:
-            raise fields["retries"].error("can't be negative")
-        retries = fields["retries"].integer() or default.retries  # as Docker: 0 is the default
-    return Healthcheck(test, retries=retries, **times)
+    preset = Healthcheck(_test(fields.get("test")))
+
+    def time(key: str, preset: float) -> float:
+        if key not in fields:
+            return preset
+        return read(fields[key], lambda text: health.period(seconds(text), preset))
+
+    return Healthcheck(
+        preset.test,
+        time("interval", preset.interval),
+        time("timeout", preset.timeout),
+        _retries(fields.get("retries"), preset.retries),
+        time("start_period", preset.start_period),
+        time("start_interval", preset.start_interval),
+    )
+
+
+def _retries(node: Node | None, preset: int) -> int:
+    if node is None:
+        return preset
+    number = node.integer()
+    return read(node, lambda _: health.retries(number, preset))
 
 
 def _test(node: Node | None) -> tuple[str, ...]:
@@ -282,10 +292,9 @@ def _test(node: Node | None) -> tuple[str, ...]:
     words = node.texts() if isinstance(node.value, tuple) else ("CMD-SHELL", node.text())
     if not words or words[0] not in {"CMD", "CMD-SHELL", "NONE"}:
         raise node.error("the first item must be CMD, CMD-SHELL or NONE")
-    if words[0] == "NONE":
-        return words
-    try:
-        probe.command(Healthcheck(words))
-    except (InvalidInput, ValueError) as error:
-        raise node.error(f"nothing that can be run: {error}") from None
+    if words[0] != "NONE":
+        try:
+            probe.command(Healthcheck(words))
+        except InvalidInput as error:
+            raise node.error(error.message, hint=error.hint) from None
     return words

@@ -106,12 +106,10 @@ def up(
 @click.pass_obj
 def down(chosen: Chosen, volumes: bool, timeout: float | None) -> None:
     """Stop and remove the project's containers and networks."""
-    from wasmimg.console import progress
-    from wasmimg_compose.deploy import take_down
+    from wasmimg.compose_run import tear_down
 
     project = chosen.project()
-    _, host = machine(project)
-    take_down(project, host, progress, volumes=volumes, grace=timeout)
+    tear_down(project, *machine(project), volumes=volumes, grace=timeout)
 
 
 @command.command()

@@ -176,7 +176,7 @@ SERVICE = "services: {web: {image: demo, %s}}"
             "services.web.healthcheck.interval",
         ),
         (SERVICE % "healthcheck: {test: [CMD]}", "services.web.healthcheck.test"),
-        (SERVICE % """healthcheck: {test: "echo 'x"}""", "services.web.healthcheck.test"),
+        (SERVICE % """healthcheck: {test: "wasmimg-probe 'x"}""", "services.web.healthcheck.test"),
         (SERVICE % 'hostname: "a\\nb"', "services.web.hostname"),
         (SERVICE % "hostname: a b", "services.web.hostname"),
         (SERVICE % 'extra_hosts: ["x:hello"]', "services.web.extra_hosts"),
