@@ -15,6 +15,7 @@ import pytest
 from wasmimg_compose import lifecycle
 from wasmimg_compose.container import ContainerSpec, Healthcheck, RestartPolicy
 from wasmimg_images.home import Home
+from wasmimg_shim import client
 from wasmimg_testing.embedded import Machine, until
 
 if TYPE_CHECKING:
@@ -63,29 +64,30 @@ def log_of(machine: Machine) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def children(process: int) -> list[int]:
+    with open(f"/proc/{process}/task/{process}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
 def test_an_end_and_an_answer_at_once(machine: Machine) -> None:
-    """The end closes the probe, whose answer is in the same batch of events."""
+    """The end closes the probe, whose answer comes after it in the same batch of events."""
     other = machine.shell(FOREVER)
-    check = Healthcheck(("CMD", "wasmimg-probe", "tcp", "80"), interval=60)
-    for _ in range(3):
-        record = machine.shell(f"touch /up; {FOREVER}", healthcheck=check)
-        supervisor = machine.supervisor()
-        assert supervisor is not None
-        children = f"/proc/{supervisor}/task/{supervisor}/children"
-
-        def probes(path: str = children) -> list[str]:
-            with open(path) as file:
-                return file.read().split()
-
-        until(lambda: bool(probes()), "a probe")
-        os.kill(supervisor, signal.SIGSTOP)
+    check = Healthcheck(("CMD", "wasmimg-probe", "http", "http://127.0.0.1:80/"), interval=60)
+    silent = "while :; do nc -l -p 80 -e sleep 1000; done"
+    record = machine.shell(silent, healthcheck=check)
+    supervisor = machine.supervisor()
+    assert supervisor is not None
+    with contextlib.closing(client.PendingWait(record.shim, record.id)) as end:
+        until(lambda: bool(children(supervisor)), "a probe")
+        for process in (supervisor, *children(supervisor)):
+            os.kill(process, signal.SIGSTOP)
         os.kill(record.pid, signal.SIGKILL)
-        for probe in probes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(probe), signal.SIGKILL)
+        end.result(30)  # as the supervisor would hear of it, which asked before us
+        for probe in children(supervisor):
+            os.kill(probe, signal.SIGKILL)
         os.kill(supervisor, signal.SIGCONT)
-        assert lifecycle.wait(machine.home, record.id) == 137
-        assert machine.supervisor() == supervisor
+    assert lifecycle.wait(machine.home, record.id) == 137
+    assert machine.supervisor() == supervisor
     assert log_of(machine) == ""
     assert lifecycle.inspect(machine.home, other.id).state == "running"
 
@@ -102,9 +104,12 @@ def test_restarts_go_on_after_the_disk_was_full(small: Machine) -> None:
     assert small.supervisor() == supervisor
 
 
-def test_a_short_interval_leaves_the_others_their_supervisor(machine: Machine) -> None:
+@pytest.mark.parametrize("interval", [0.0, 0.001])
+def test_a_short_interval_leaves_the_others_their_supervisor(
+    machine: Machine, interval: float
+) -> None:
     """The probe can't even begin, and is due again at once."""
-    check = Healthcheck(("CMD", "true"), interval=0.001, timeout=0.001)
+    check = Healthcheck(("CMD", "true"), interval=interval, timeout=0.001)
     hasty = machine.shell(FOREVER, healthcheck=check)
     (machine.home.run / "bundles" / hasty.id / "config.json").unlink()
     other = machine.start(ContainerSpec("busy", command=("false",)))
