@@ -66,9 +66,9 @@ _ELSEWHERE: Final = {
 _HEALTH_KEYS: Final = ("test", "interval", "timeout", "start_period", "retries")
 _MAX_SIZE: Final = 1 << 20
 _MAX_PORT: Final = 65535
-_PORT: Final = re.compile(r"(\d{1,5})(?:/(tcp|udp))?")
+_PORT: Final = re.compile(r"([0-9]{1,5})(?:/(tcp|udp))?")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_SIGNAL: Final = re.compile(r"SIG[A-Z0-9+-]+|\d{1,2}")
+_SIGNAL: Final = re.compile(r"SIG[A-Z0-9+-]+|[0-9]{1,2}")
 
 
 class ImageFile(NamedTuple):

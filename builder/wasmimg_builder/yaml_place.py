@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _SWITCHES: Final = {"true": True, "false": False}
 _UNITS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+")
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+_DURATION: Final = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|ms|s|m|h))+")
+#: An image's config counts them in 63 bits, as Go does.
+_MOST_NANOSECONDS: Final = 1 << 63
+_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
 
 
 class YamlValue(NamedTuple):
@@ -139,7 +141,7 @@ class YamlValue(NamedTuple):
     def integer(self) -> int:
         """Narrow to a whole number, not negative."""
         text = self.text()
-        if not re.fullmatch(r"\d{1,9}", text):
+        if not re.fullmatch(r"[0-9]{1,9}", text):
             raise self.wrong(f"expected a whole number, found {text!r}")
         return int(text)
 
@@ -148,4 +150,7 @@ class YamlValue(NamedTuple):
         text = self.text()
         if not _DURATION.fullmatch(text):
             raise self.wrong(f"expected a time, found {text!r}", hint="as in 500ms, 10s or 1m30s")
-        return sum(int(float(n) * _UNITS[unit]) for n, unit in _DURATION_PART.findall(text))
+        found = sum(int(float(n) * _UNITS[unit]) for n, unit in _DURATION_PART.findall(text))
+        if found >= _MOST_NANOSECONDS:
+            raise self.wrong(f"{text!r} is too long a time", hint="at most 292 years")
+        return found

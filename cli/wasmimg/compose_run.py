@@ -10,16 +10,20 @@ import click
 
 from wasmimg.console import ago, progress, table, warning
 from wasmimg_compose import deploy, restart, runtimes
+from wasmimg_compose.collisions import collisions
 from wasmimg_compose.creation import require_root
-from wasmimg_compose.graph import closure
 from wasmimg_compose.logstream import Source, lines
+from wasmimg_compose.project_lock import held
 from wasmimg_compose.provision import provide
-from wasmimg_compose.reconcile import SERVICE, label, plan_up, stop_order, unchanged
+from wasmimg_compose.quantities import whole
+from wasmimg_compose.reconcile import SERVICE, chosen, label, plan_up, stop_order, unchanged
 from wasmimg_compose.record import Records
+from wasmimg_compose.service import MOST_REPLICAS
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from wasmimg_compose.embedded_host import EmbeddedHost
     from wasmimg_compose.model import Project, Service
@@ -45,28 +49,48 @@ def bring_up(project: Project, home: Home, host: EmbeddedHost, asked: Bringing) 
     if not asked.dry_run:
         require_root()
     project = _scaled(project, asked.scale)
-    needs = project.needs()
-    named = asked.services or [n for n, s in project.services.items() if not s.profiles]
-    chosen = closure(needs, named)
+    wanted = chosen(project, asked.services)
+    for name, _, message in collisions(project, wanted):
+        raise InvalidInput(f"service {name}: {message}")
     images = EmbeddedImages(home, lambda text: click.echo(text, err=True))
-    services = [service for name, service in project.services.items() if name in chosen]
+    services = [service for name, service in project.services.items() if name in wanted]
     _warn_of_runtimes(services)
     if asked.dry_run:
         digests = {
             s.spec.image: images.digest(s.spec.image, s.spec.platform) or "" for s in services
         }
-    else:
-        digests = provide(services, images, progress, build=asked.build)
-    existing = host.containers(project.name)
-    _orphans(project, existing, host, remove=asked.remove_orphans and not asked.dry_run)
-    plan = plan_up(project, existing, digests, services=named, recreate=asked.recreate)
-    if asked.dry_run:
+        existing = host.containers(project.name)
+        _orphans(project, existing, host, remove=False)
+        plan = plan_up(project, existing, digests, services=asked.services, recreate=asked.recreate)
         click.echo("\n".join(operation.describe() for operation in plan))
         return []
-    for name in unchanged(existing, chosen, plan):
-        progress("Container", name, "Running")
-    deploy.run(plan, host, progress)
-    return [r for r in host.containers(project.name) if label(r, SERVICE) in chosen]
+    digests = provide(services, images, progress, build=asked.build)
+    with alone(project, home):
+        existing = host.containers(project.name)
+        _orphans(project, existing, host, remove=asked.remove_orphans)
+        plan = plan_up(project, existing, digests, services=asked.services, recreate=asked.recreate)
+        for name in unchanged(existing, wanted, plan):
+            progress("Container", name, "Running")
+        deploy.run(plan, host, progress)
+        return [r for r in host.containers(project.name) if label(r, SERVICE) in wanted]
+
+
+def tear_down(
+    project: Project, home: Home, host: EmbeddedHost, *, volumes: bool, grace: float | None
+) -> None:
+    """Stop and remove the project's containers and networks, and its volumes if asked."""
+    with alone(project, home):
+        deploy.take_down(project, host, progress, volumes=volumes, grace=grace)
+
+
+def alone(project: Project, home: Home) -> AbstractContextManager[None]:
+    """Keep other `up`s and `down`s of a project waiting."""
+
+    def waiting() -> None:
+        text = f"waiting for another `up` or `down` of project {project.name}"
+        click.echo(f"wasmimg: {text}", err=True)
+
+    return held(home, project.name, waiting)
 
 
 def _warn_of_runtimes(services: Sequence[Service]) -> None:
@@ -80,12 +104,14 @@ def _warn_of_runtimes(services: Sequence[Service]) -> None:
 def _scaled(project: Project, scale: Sequence[str]) -> Project:
     services = dict(project.services)
     for text in scale:
-        name, _, number = text.partition("=")
-        if name not in services or not number.isdigit():
+        name, _, given = text.partition("=")
+        number = whole(given)
+        if name not in services or number is None or number > MOST_REPLICAS:
             raise InvalidInput(
-                f"--scale {text}: not SERVICE=N", hint=f"services: {', '.join(services)}"
+                f"--scale {text}: not SERVICE=N, N up to {MOST_REPLICAS}",
+                hint=f"services: {', '.join(services)}",
             )
-        services[name] = services[name]._replace(scale=int(number))
+        services[name] = services[name]._replace(scale=number)
     return project._replace(services=services)
 
 

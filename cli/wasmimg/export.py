@@ -71,6 +71,8 @@ def whole_file(path: str) -> Generator[BinaryIO]:
         yield sys.stdout.buffer
         return
     target = Path(path)
+    if not target.name or target.is_dir():
+        raise InvalidInput(f"{path!r} names no file", hint="name the file to write")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         with partial.open("xb") as sink:

@@ -14,6 +14,7 @@ from wasmimg_compose.container import (
     RestartPolicy,
 )
 from wasmimg_compose.fields import is_list
+from wasmimg_compose.quantities import size, whole
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -59,13 +60,12 @@ def spec_of(
     asked: Asked, image: str, args: Sequence[str], folder: Path, environ: Mapping[str, str]
 ) -> ContainerSpec:
     """Turn options into a spec; InvalidInput names the option that can't be read."""
-    entrypoint, pids = asked.text("entrypoint"), asked.number("pids_limit")
     return ContainerSpec(
         image=image,
         name=asked.text("name"),
         platform=asked.text("platform"),
         runtime=asked.text("runtime"),
-        entrypoint=None if entrypoint is None else tuple(shlex.split(entrypoint)),
+        entrypoint=_entrypoint(asked),
         command=tuple(args) or None,
         env=tuple(_environment(asked, folder, environ)),
         workdir=asked.text("workdir"),
@@ -76,7 +76,7 @@ def spec_of(
         mounts=tuple(_mounts(asked, folder)),
         networks=tuple(Attachment(name) for name in asked.texts("network") or (DEFAULT_NETWORK,)),
         extra_hosts=tuple(_pairs("add-host", asked.texts("add_host"), ":")),
-        limits=Limits(_size(asked), asked.number("cpus"), None if pids is None else int(pids)),
+        limits=_limits(asked),
         restart=restart_policy(asked.text("restart") or "no"),
         stop_signal=asked.text("stop_signal"),
         read_only=asked.flag("read_only"),
@@ -87,12 +87,13 @@ def spec_of(
 
 def restart_policy(text: str) -> RestartPolicy:
     """Read a restart policy, `on-failure:3` with its limit."""
-    name, colon, maximum = text.partition(":")
-    if name not in POLICIES or (colon and (name != "on-failure" or not maximum.isdecimal())):
+    name, colon, given = text.partition(":")
+    maximum = whole(given) if colon else 0
+    if name not in POLICIES or maximum is None or (colon and name != "on-failure"):
         raise InvalidInput(
             f"--restart {text}: not a policy", hint=f"one of {', '.join(POLICIES)}, on-failure:N"
         )
-    return RestartPolicy(POLICIES[name], int(maximum or 0))
+    return RestartPolicy(POLICIES[name], maximum)
 
 
 def _environment(
@@ -108,6 +109,8 @@ def _env_file(path: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, str
     """Read lines of NAME=VALUE as Docker does: no quotes, comments only on lines of their own."""
     try:
         lines = path.read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"--env-file {path}: not UTF-8 text: {error}") from error
     except OSError as error:
         raise NotFound(f"--env-file {path}: {error.strerror}") from error
     for line in lines:
@@ -151,10 +154,18 @@ def _mounts(asked: Asked, folder: Path) -> Iterator[Mount]:
         yield from (parse_tmpfs(text) for text in asked.texts("tmpfs"))
 
 
-def _size(asked: Asked) -> int | None:
-    text = asked.text("memory")
-    if text is None:
-        return None
-    from wasmimg_compose.quantities import size
+def _entrypoint(asked: Asked) -> tuple[str, ...] | None:
+    text = asked.text("entrypoint")
+    try:
+        return None if text is None else tuple(shlex.split(text))
+    except ValueError as error:
+        raise InvalidInput(f"--entrypoint {text}: {error}") from None
 
-    return size(text)
+
+def _limits(asked: Asked) -> Limits:
+    memory, pids = asked.text("memory"), asked.number("pids_limit")
+    try:
+        limit = None if memory is None else size(memory)
+    except InvalidInput as error:
+        raise InvalidInput(f"--memory {error.message}", hint=error.hint) from None
+    return Limits(limit, asked.number("cpus"), None if pids in {None, 0, -1} else int(pids or 0))

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_compose import kernel
+from wasmimg_compose.quantities import whole
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,31 +46,36 @@ def resolve(root: Path, user: str) -> Account:
         return account._replace(gid=_group(groups, group, user))
     login = next((entry[0] for entry in people if entry[2] == str(account.uid)), None)
     member_of = tuple(
-        int(entry[2]) for entry in groups if login in entry[3].split(",") and entry[2].isdecimal()
+        gid
+        for entry in groups
+        if login in entry[3].split(",") and (gid := whole(entry[2])) is not None
     )
     return account._replace(groups=member_of)
 
 
 def _person(people: list[list[str]], name: str, asked: str) -> Account:
     for entry in people:
-        if name in {entry[0], entry[2]} and entry[2].isdecimal() and entry[3].isdecimal():
-            return Account(int(entry[2]), int(entry[3]), (), entry[5] or "/")
+        uid, gid = whole(entry[2]), whole(entry[3])
+        if name in {entry[0], entry[2]} and uid is not None and gid is not None:
+            return Account(uid, gid, (), entry[5] or "/")
     return Account(uid=_number(name, "user", asked))
 
 
 def _group(groups: list[list[str]], name: str, asked: str) -> int:
     for entry in groups:
-        if name == entry[0] and entry[2].isdecimal():
-            return int(entry[2])
+        gid = whole(entry[2])
+        if name == entry[0] and gid is not None:
+            return gid
     return _number(name, "group", asked)
 
 
 def _number(name: str, what: str, asked: str) -> int:
-    if not name.isdecimal():
+    number = whole(name)
+    if number is None:
         raise InvalidInput(f"user {asked!r}: the image has no {what} {name!r}")
-    if int(name) > MAX_ID:
+    if number > MAX_ID:
         raise InvalidInput(f"user {asked!r}: {name} is too large")
-    return int(name)
+    return number
 
 
 def _entries(root: Path, path: str, columns: int) -> Iterator[list[str]]:

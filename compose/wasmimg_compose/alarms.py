@@ -29,7 +29,7 @@ class Alarms:
 
     def set(self, delay: float, call: Callable[[], None]) -> Alarm:
         """Call a function in `delay` seconds."""
-        alarm = Alarm(self._clock() + delay, next(self._numbers))
+        alarm = Alarm(self._clock() + max(delay, 0.0), next(self._numbers))
         heapq.heappush(self._queue, alarm)
         self._calls[alarm] = call
         return alarm
@@ -46,6 +46,12 @@ class Alarms:
         return max(0.0, self._queue[0].when - self._clock()) if self._queue else None
 
     def ring(self) -> None:
-        """Make the calls that are due."""
-        while (left := self.until_next()) is not None and left <= 0:
-            self._calls.pop(heapq.heappop(self._queue))()
+        """Make the calls that are due now; what they set waits for the next time, even without delay.
+
+        So no call that sets itself again keeps its caller from all else.
+        """
+        now, first_new = self._clock(), next(self._numbers)
+        while self._queue and self._queue[0] < (now, first_new):
+            call = self._calls.pop(heapq.heappop(self._queue), None)
+            if call is not None:
+                call()

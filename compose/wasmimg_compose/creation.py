@@ -9,8 +9,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import bundle, probe, runtimes
+from wasmimg_compose import bundle, constraints, health, probe, runtimes
 from wasmimg_compose.container import Healthcheck
+from wasmimg_compose.quantities import whole
 from wasmimg_compose.record import AnonymousVolume, Record, Records, Stored, new_id
 from wasmimg_images.errors import HostError, InvalidInput
 from wasmimg_images.image import Image, select
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from wasmimg_images.home import Home
 
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-#: Docker's least memory limit, bytes: below it init itself is killed.
-LEAST_MEMORY: Final = 6 << 20
 NANOSECONDS: Final = 1_000_000_000
 
 
@@ -37,11 +36,17 @@ def require_root() -> None:
 
 def create(home: Home, spec: ContainerSpec) -> Record:
     """Check a spec, unpack its image's layers, and write the record."""
+    from wasmimg_compose.starting import runs_wasm
+
     require_root()
     check(spec)
     store, reference = Store(home.store), Reference.parse(spec.image)
     image = select(store, store.resolve(reference), _platforms(spec))
     bundle.arguments(image.config, spec)
+    if runs_wasm(image):
+        constraints.check_wasm(spec)
+    for target in image.config.volumes:
+        constraints.check_target(target)
     healthcheck = _healthcheck(spec, image)
     if healthcheck is not None:
         probe.command(healthcheck)
@@ -70,18 +75,11 @@ def check(spec: ContainerSpec) -> None:
     """Refuse a spec that no image could make a container of; InvalidInput."""
     if spec.name is not None:
         check_name(spec.name)
-    for port in spec.ports:
-        if ":" in port.host_ip:
-            raise InvalidInput(f"port {port.host_port}: {port.host_ip} is no IPv4 address")
+    constraints.check(spec)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput(
             "--rm and a restart policy exclude each other",
             hint="a removed container can't be started again: leave one of them out",
-        )
-    if spec.limits.memory is not None and spec.limits.memory < LEAST_MEMORY:
-        raise InvalidInput(
-            f"a memory limit of {spec.limits.memory} bytes is too little",
-            hint=f"{LEAST_MEMORY >> 20}m at least",
         )
     runtimes.choose(spec.runtime)
 
@@ -115,10 +113,12 @@ def check_name(name: str) -> None:
 def signal_number(name: str) -> int:
     """Read a signal: `SIGTERM`, `TERM`, `15`; InvalidInput."""
     text = name.upper().removeprefix("SIG")
-    if text.isdecimal() and 0 < int(text) < signal.NSIG:
-        return int(text)
-    if re.fullmatch(r"RTMIN\+\d+", text):
-        return int(signal.SIGRTMIN) + int(text.partition("+")[2])
+    above, _, digits = text.rpartition("RTMIN+")
+    number = whole(digits)
+    if number is not None and not above:
+        number += int(signal.SIGRTMIN) if digits != text else 0
+        if 0 < number <= signal.SIGRTMAX:
+            return number
     try:
         return int(signal.Signals[f"SIG{text}"])
     except KeyError:
@@ -148,11 +148,22 @@ def _healthcheck(spec: ContainerSpec, image: Image) -> Healthcheck | None:
     found = spec.healthcheck
     declared = image.config.healthcheck
     if found is None and declared is not None and declared.test:
-        default = Healthcheck(declared.test)
-        found = default._replace(
-            interval=declared.interval / NANOSECONDS or default.interval,
-            timeout=declared.timeout / NANOSECONDS or default.timeout,
-            start_period=declared.start_period / NANOSECONDS,
-            retries=declared.retries or default.retries,
+        found = Healthcheck(
+            declared.test,
+            declared.interval / NANOSECONDS,
+            declared.timeout / NANOSECONDS,
+            declared.retries,
+            declared.start_period / NANOSECONDS,
         )
-    return None if found is None or found.test[:1] == ("NONE",) else found
+    if found is None or found.test[:1] == ("NONE",):
+        return None
+    preset = Healthcheck(())
+    try:
+        return found._replace(
+            interval=health.period(found.interval, preset.interval),
+            timeout=health.period(found.timeout, preset.timeout),
+            retries=health.retries(found.retries, preset.retries),
+            start_period=health.period(found.start_period, preset.start_period),
+        )
+    except InvalidInput as error:
+        raise InvalidInput(f"{spec.image}: {error.message}", hint=error.hint) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,7 +17,11 @@ import yaml
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    S = TypeVar("S")
+    T = TypeVar("T")
 
 Scalar = None | bool | int | float | str
 MERGE: Final = "tag:yaml.org,2002:merge"
@@ -37,6 +42,8 @@ BOOLEANS: Final = {
 SMALL_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 INTEGER: Final = re.compile(r"[-+]?[0-9]{1,999}|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
+#: A zero byte ends a string of the kernel's; surrogates are no part of UTF-8.
+UNUSABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Replace(Protocol):
@@ -79,7 +86,7 @@ class Node:
 
     def _unknown(self, key: str, allowed: set[str]) -> InvalidInput:
         line, column = self.keys.get(key, (self.line, self.column))
-        path = f"{self.path}.{key}" if self.path else key
+        path = below(self.path, key)
         close = difflib.get_close_matches(key, sorted(allowed), n=1)
         hint = (
             f"did you mean {close[0]!r}?"
@@ -127,15 +134,21 @@ class Node:
             case bool():
                 pass
             case int() | float():
-                return float(self.value)
-            case str():
-                try:
-                    return float(self.value)
-                except ValueError:
-                    pass
+                return self._finite(self.value)
+            case str() if FLOAT.fullmatch(self.value.strip()):
+                return self._finite(self.value)
             case _:
                 pass
         raise self.error(f"expected a number, found {self.kind()}")
+
+    def _finite(self, number: float | str) -> float:
+        try:
+            found = float(number)
+        except (ValueError, OverflowError):
+            found = math.inf
+        if not math.isfinite(found):
+            raise self.error(f"expected a finite number, found {self.kind()}")
+        return found
 
     def boolean(self) -> bool:
         """Read true or false, also written as a string."""
@@ -168,6 +181,19 @@ class Node:
                 return f"the number {self.value}"
             case str():
                 return f"the string {self.value!r}"
+
+
+def read(node: Node, parse: Callable[[str], T]) -> T:
+    """Parse a value's text, and say where it stands when that fails."""
+    return placed(node, parse, node.text())
+
+
+def placed(node: Node, check: Callable[[S], T], value: S) -> T:
+    """Check a value that was read from a node, and say where it stands when that fails."""
+    try:
+        return check(value)
+    except InvalidInput as error:
+        raise node.error(error.message, hint=error.hint) from None
 
 
 def unchanged(text: str) -> str:
@@ -257,7 +283,8 @@ class _Reader:
             if name in own:
                 raise InvalidInput(f"{place}: the key {name!r} stands here twice")
             keys[name] = (mark.line + 1, mark.column + 1)
-            own[name] = self.node(value, f"{path}.{name}" if path else name, depth + 1)
+            self.check(name, key, path)
+            own[name] = self.node(value, below(path, name), depth + 1)
         start = node.start_mark
         return Node({**merged, **own}, path, self.file, start.line + 1, start.column + 1, keys)
 
@@ -269,9 +296,25 @@ class _Reader:
             start = node.start_mark
             place = f"{self.file}:{start.line + 1}:{start.column + 1}"
             raise InvalidInput(f"{place}: {path}: {error.message}", hint=error.hint) from None
+        self.check(text, node, path)
         quoted = node.style is not None
         asked_for_text = node.tag == STRING and not isinstance(resolve(written), str)
         return text if quoted or asked_for_text else resolve(text)
+
+    def check(self, text: str, node: yaml.ScalarNode, path: str) -> None:
+        """Refuse what no program and no file can be given."""
+        if UNUSABLE.search(text):
+            start = node.start_mark
+            raise InvalidInput(
+                f"{self.file}:{start.line + 1}:{start.column + 1}: {path}: {text!r}: "
+                "neither a zero byte nor half a character can be passed on"
+            )
+
+
+def below(path: str, key: str) -> str:
+    """Go one key further down a path; one with control characters stands as its repr."""
+    shown = key if key.isprintable() else repr(key)
+    return f"{path}.{shown}" if path else shown
 
 
 def resolve(text: str) -> Scalar:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from wasmimg_compose import lifecycle, restart, streams, teardown
 from wasmimg_compose.places import Places
 from wasmimg_compose.starting import Stdio
-from wasmimg_images.errors import NotFound
+from wasmimg_images.errors import NotFound, RunError
 from wasmimg_shim import client
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Foreground:
     def run(self, stdin: int | None, stdout: int, stderr: int) -> int:
         """Start the container, relay until it has ended for good, and give its exit code.
 
-        `stdin` None gives it none. The descriptors stay open.
+        `stdin` None gives it none. The descriptors stay open. RunError if it runs already.
         """
         folder = self._places.streams
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,9 +73,11 @@ class Foreground:
             with self._forwarding():
                 stdio = Stdio(self._stdin, paths["stdout"], paths["stderr"], self._created)
                 lifecycle.start(self._home, self._record.id, stdio)
+                if self._wait is None:
+                    raise RunError(f"container {self._record.name} was started by somebody else")
                 if stdin is not None:
                     self._feed(stdin)
-                return self._follow(self._loop(), stdout)
+                return self._follow(self._loop(self._wait), stdout)
         finally:
             self._close()
 
@@ -149,10 +151,8 @@ class Foreground:
         self._sink = -1
         self._ask(lambda task: task.close_stdin(self._record.id))
 
-    def _loop(self) -> int:
-        assert self._wait is not None
+    def _loop(self, wait: client.PendingWait) -> int:
         ended: list[client.Exit] = []
-        wait = self._wait
         self._selector.register(wait, selectors.EVENT_READ, lambda: ended.append(wait.result(0)))
         while not ended:
             for key, _ in self._selector.select():

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from wasmimg_images.errors import InvalidInput
+
 if TYPE_CHECKING:
     from wasmimg_compose.container import Healthcheck
 
 FIRST_STEP: Final = 0.2
+#: Docker's bounds of a time in seconds: a millisecond, and what 64 bits of nanoseconds hold.
+SHORTEST: Final = 0.001
+LONGEST: Final = 9.2e9
+#: Seconds between two probes whatever was asked for: their supervisor has others to look after.
+LEAST_PAUSE: Final = 0.1
 
 
 class Health(NamedTuple):
@@ -24,11 +31,31 @@ class Health(NamedTuple):
     counted: float = 0.0
 
 
+def period(asked: float, preset: float) -> float:
+    """Take an interval, timeout or start period in seconds, 0 for the preset; InvalidInput."""
+    if not asked:
+        return preset
+    if not SHORTEST <= asked <= LONGEST:
+        raise InvalidInput(
+            f"{asked:g} s is no time for a health check",
+            hint="1ms at least, or 0 for the default",
+        )
+    return asked
+
+
+def retries(asked: int, preset: int) -> int:
+    """Take the failures in a row that make a container unhealthy, 0 for the preset; InvalidInput."""
+    if asked < 0:
+        raise InvalidInput(f"{asked} retries of a health check: can't be negative")
+    return asked or preset
+
+
 def next_delay(check: Healthcheck, health: Health) -> float:
     """Tell how many seconds after the last probe, or the start, the next one is due."""
+    interval = max(check.interval, LEAST_PAUSE)
     if health.status != "starting":
-        return check.interval
-    return min(check.interval, FIRST_STEP * (1 << min(health.probes, 16)))
+        return interval
+    return min(interval, FIRST_STEP * (1 << min(health.probes, 16)))
 
 
 def after(check: Healthcheck, health: Health, *, passed: bool, age: float) -> Health:

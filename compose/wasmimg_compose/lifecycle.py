@@ -232,12 +232,14 @@ def _holds(record: Record, condition: Condition) -> bool:
 def remove(home: Home, name: str, *, force: bool = False, volumes: bool = False) -> None:
     """Remove a container; a running one only by `force`. `volumes`: its anonymous ones too."""
     record = inspect(home, name)
+    if force:
+        record = _unwanted(home, record)  # nor may it be started again meanwhile
     if record.state == "running":
         if not force:
             raise InvalidInput(
                 f"container {record.name} is running", hint="stop it first, or use -f"
             )
-        record = _end(home, _unwanted(home, record), signal.SIGKILL, PATIENCE)
+        record = _end(home, record, signal.SIGKILL, PATIENCE)
     records = Records.of(home)
     with contextlib.suppress(NotFound), records.lock(record.id):
         record = records.load(record.id)

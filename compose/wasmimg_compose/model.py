@@ -69,6 +69,10 @@ class Project(NamedTuple):
     volumes: dict[str, Volume]
     warnings: tuple[str, ...] = ()
 
+    def unprofiled(self) -> list[str]:
+        """Name the services that are brought up where none is named: those without a profile."""
+        return [name for name, service in self.services.items() if not service.profiles]
+
     def needs(self) -> dict[str, set[str]]:
         """Tell for every service which others it waits for."""
         return {

@@ -17,6 +17,12 @@ VOLUME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: Options that change nothing here: labels of SELinux, consistency hints of Docker Desktop.
 IGNORED: Final = frozenset({"z", "Z", "cached", "delegated", "consistent", "rprivate", "private"})
 
+#: What tmpfs(5) and mount(8) know, as far as Docker lets it through.
+TMPFS_OPTION: Final = re.compile(
+    r"(?:size|nr_blocks|nr_inodes)=[0-9]{1,18}[kKmMgG%]?|mode=[0-7]{1,4}|[ug]id=[0-9]{1,9}"
+    r"|ro|rw|(?:no)?(?:exec|suid|dev|atime|diratime|relatime)|strictatime|sync|async|dirsync"
+)
+
 
 def parse_mount(text: str, base: Path) -> Mount:
     """Read one mount; a source with a slash, a dot or a tilde in front is a path from `base`.
@@ -60,12 +66,15 @@ def _normal(parts: tuple[str, ...]) -> list[str]:
 
 
 def _options(text: str, options: str) -> tuple[bool, tuple[str, ...]]:
-    read_only = False
+    given = list(filter(None, options.split(",")))
+    if "ro" in given and "rw" in given:
+        raise InvalidInput(f"mount {text!r}: both ro and rw", hint=HINT)
+    read_only = "ro" in given
     further: list[str] = []
-    for option in filter(None, options.split(",")):
+    for option in given:
         if option in {"ro", "rw"}:
-            read_only = option == "ro"
-        elif option == "nocopy":
+            continue
+        if option == "nocopy":
             further.append(option)
         elif option not in IGNORED:
             raise InvalidInput(f"mount {text!r}: unknown option {option!r}", hint=HINT)
@@ -78,6 +87,13 @@ def parse_tmpfs(text: str) -> Mount:
     if not target.startswith("/"):
         raise InvalidInput(f"tmpfs {text!r}: the target must be an absolute path")
     chosen = tuple(filter(None, options.split(",")))
+    if "ro" in chosen and "rw" in chosen:
+        raise InvalidInput(f"tmpfs {text!r}: both ro and rw")
+    for option in chosen:
+        if not TMPFS_OPTION.fullmatch(option):
+            raise InvalidInput(
+                f"tmpfs {text!r}: unknown option {option!r}", hint="for example size=64m,mode=1777"
+            )
     return Mount(
         "tmpfs", "", target, "ro" in chosen, tuple(o for o in chosen if o not in {"ro", "rw"})
     )

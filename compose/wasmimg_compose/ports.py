@@ -13,7 +13,29 @@ from wasmimg_compose.container import Port
 from wasmimg_images.errors import InvalidInput
 
 HINT: Final = "write [IP:][HOST_PORT:]CONTAINER_PORT[/tcp|/udp], for example 127.0.0.1:8080:80"
-RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
+RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+ANY: Final = "0.0.0.0"
+
+
+class HostPorts:
+    """Which ports of the host are spoken for, and by whom."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[int, str], dict[str, str]] = {}
+
+    def take(self, port: Port, owner: str) -> str | None:
+        """Note an owner; gives the one that has the port on the same address, or on every one.
+
+        Port 0 is a free one each time.
+        """
+        if not port.host_port:
+            return None
+        owners = self._owners.setdefault((port.host_port, port.protocol), {})
+        for address, other in owners.items():
+            if ANY in {address, port.host_ip} or address == port.host_ip:
+                return other
+        owners[port.host_ip] = owner
+        return None
 
 
 def parse_port(text: str) -> tuple[Port, ...]:
@@ -37,7 +59,7 @@ def parse_port(text: str) -> tuple[Port, ...]:
 
 def _split(text: str, body: str) -> tuple[str, str, str]:
     """Take apart address, host port and container port; an IPv6 address stands in brackets."""
-    address = "0.0.0.0"
+    address = ANY
     if body.startswith("["):
         inside, bracket, body = body[1:].partition("]:")
         if not bracket:

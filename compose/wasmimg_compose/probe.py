@@ -48,17 +48,23 @@ def command(check: Healthcheck) -> list[str]:
         case ("CMD", *words) if words:
             return words
         case ("CMD-SHELL", line):
-            import shlex
-
-            words = shlex.split(line)
-            # `|| exit 1` is how Compose files end such lines by habit, and changes nothing here.
-            if words[-3:] == ["||", "exit", "1"]:
-                words = words[:-3]
-            return words if words[:1] == [BUILT_IN] else [*SHELL, line]
+            return _built_in(line) if line.split(None, 1)[:1] == [BUILT_IN] else [*SHELL, line]
         case _:
             raise InvalidInput(
                 f"health check {' '.join(check.test)!r}: CMD or CMD-SHELL is missing"
             )
+
+
+def _built_in(line: str) -> list[str]:
+    """Split a line into words, which for any other program is the shell's to do."""
+    import shlex
+
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InvalidInput(f"health check {line!r}: can't be split into words: {error}") from None
+    # `|| exit 1` is how Compose files end such lines by habit, and changes nothing here.
+    return words[:-3] if words[-3:] == ["||", "exit", "1"] else words
 
 
 class BuiltInProbe:

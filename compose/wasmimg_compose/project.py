@@ -6,20 +6,24 @@ order of precedence of variables are Docker Compose's.
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import dotenv
-from wasmimg_compose.document import parse
+from wasmimg_compose import dotenv, volumes
+from wasmimg_compose.collisions import collisions
+from wasmimg_compose.document import parse, placed, read
 from wasmimg_compose.graph import waves
 from wasmimg_compose.interpolate import interpolate
 from wasmimg_compose.model import Network, Project, Volume
+from wasmimg_compose.network import pool
+from wasmimg_compose.network.network import check_name
 from wasmimg_compose.service import Surroundings, parse_service
 from wasmimg_images.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from wasmimg_compose.document import Node
 
@@ -64,9 +68,9 @@ def load(
     fields = root.mapping(("name", "networks", "services", "version", "volumes"))
     project = _name(name, variables, fields.get("name"), directory)
     networks = _networks(fields.get("networks"), project)
-    volumes = _volumes(fields.get("volumes"), project)
+    named = _volumes(fields.get("volumes"), project)
     services = fields["services"].mapping() if "services" in fields else {}
-    around = Surroundings(project, directory, variables, networks, volumes, services.keys())
+    around = Surroundings(project, directory, variables, networks, named, services.keys())
     if not services:
         raise root.error("the file has no services")
     for key, node in services.items():
@@ -77,10 +81,12 @@ def load(
         directory,
         {key: parse_service(key, node, around) for key, node in services.items()},
         networks,
-        volumes,
+        named,
         tuple(_warnings(fields, unset)),
     )
     waves(found.needs())
+    for service, key, message in collisions(found, found.unprofiled()):
+        raise services[service].mapping().get(key, services[service]).error(message)
     return found
 
 
@@ -151,13 +157,23 @@ def _networks(node: Node | None, project: str) -> dict[str, Network]:
         default = key if external else f"{project}_{key}"
         found[key] = Network(
             key,
-            fields["name"].text() if "name" in fields else default,
+            read(fields["name"], check_name)
+            if "name" in fields
+            else placed(value, check_name, default),
             external,
             "internal" in fields and fields["internal"].boolean(),
             _subnet(fields.get("ipam")),
         )
-    found.setdefault("default", Network("default", f"{project}_default"))
+    found.setdefault("default", Network("default", check_name(f"{project}_default")))
+    _check_overlaps(node, found.values())
     return found
+
+
+def _check_overlaps(node: Node | None, networks: Collection[Network]) -> None:
+    ranges = [(each.key, pool.parse(each.subnet)) for each in networks if each.subnet]
+    for (one, first), (other, second) in itertools.combinations(ranges, 2):
+        if node is not None and first.overlaps(second):
+            raise node.mapping()[other].error(f"its subnet {second} overlaps with {one}'s, {first}")
 
 
 def _subnet(node: Node | None) -> str | None:
@@ -165,9 +181,20 @@ def _subnet(node: Node | None) -> str | None:
         return None
     fields = node.mapping(("config", "driver"))
     configs = fields["config"].sequence() if "config" in fields else ()
-    if not configs:
-        return None
-    return configs[0].mapping(("gateway", "subnet"))["subnet"].text()
+    for further in configs[1:]:
+        raise further.error("a network has one subnet here")
+    return _range(configs[0]) if configs else None
+
+
+def _range(node: Node) -> str:
+    config = node.mapping(("gateway", "subnet"))
+    if "subnet" not in config:
+        raise node.error("subnet is missing")
+    subnet = read(config["subnet"], pool.parse)
+    gateway = str(subnet.network_address + 1)
+    if "gateway" in config and config["gateway"].text() != gateway:
+        raise config["gateway"].error(f"the gateway of {subnet} is {gateway} here")
+    return str(subnet)
 
 
 def _volumes(node: Node | None, project: str) -> dict[str, Volume]:
@@ -179,5 +206,10 @@ def _volumes(node: Node | None, project: str) -> dict[str, Volume]:
         if driver != "local":
             raise fields["driver"].error(f"{driver!r} is not supported", hint="local is")
         default = key if external else f"{project}_{key}"
-        found[key] = Volume(key, fields["name"].text() if "name" in fields else default, external)
+        name = (
+            read(fields["name"], volumes.check_name)
+            if "name" in fields
+            else placed(value, volumes.check_name, default)
+        )
+        found[key] = Volume(key, name, external)
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_compose.fields import plain
 from wasmimg_compose.graph import closure, waves
 from wasmimg_compose.model import Condition, Network, Service, Volume  # noqa: TC001 - NamedTuple fields
+from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -124,6 +125,35 @@ def wanted_specs(project: Project, service: Service) -> list[ContainerSpec]:
     ]
 
 
+def chosen(project: Project, named: Collection[str]) -> set[str]:
+    """Give the services to be up: those named (none: all without a profile), and what they need.
+
+    Naming a service activates its profiles, needing one does not (Compose specification, 15-profiles):
+    raises InvalidInput for what is required and not active, and for an unknown service.
+    """
+    services = project.services
+    active = {p for name in named if name in services for p in services[name].profiles}
+
+    def is_active(name: str) -> bool:
+        profiles = services[name].profiles
+        return not profiles or not active.isdisjoint(profiles)
+
+    needs = {
+        name: {d.service for d in service.depends_on if d.required or is_active(d.service)}
+        for name, service in services.items()
+    }
+    found = closure(needs, named or [name for name in services if is_active(name)])
+    for name in sorted(found):
+        for other in sorted(needs[name]):
+            if not is_active(other):
+                raise InvalidInput(
+                    f"services.{name}.depends_on: {other} has the profile "
+                    f"{' or '.join(services[other].profiles)}, which is not active",
+                    hint=f"name it as well (`up {name} {other}`), or write `required: false`",
+                )
+    return found
+
+
 def plan_up(
     project: Project,
     existing: Sequence[Record],
@@ -132,27 +162,25 @@ def plan_up(
     services: Collection[str] = (),
     recreate: bool = False,
 ) -> list[Operation]:
-    """Plan the steps to have the services (none named: all without a profile), and what they need, run.
+    """Plan the steps to have the chosen() services run.
 
     `digests` says which image each reference means now: a container of another one is replaced.
-    Raises InvalidInput for an unknown service.
     """
-    needs = project.needs()
-    chosen = closure(needs, services or [n for n, s in project.services.items() if not s.profiles])
-    used_networks = {a.network for n in chosen for a in project.services[n].spec.networks}
+    needs, found = project.needs(), chosen(project, services)
+    used_networks = {a.network for n in found for a in project.services[n].spec.networks}
     used_volumes = {
-        m.source for n in chosen for m in project.services[n].spec.mounts if m.kind == "volume"
+        m.source for n in found for m in project.services[n].spec.mounts if m.kind == "volume"
     }
     steps: list[Operation] = [
         *(EnsureNetwork(n) for n in project.networks.values() if n.name in used_networks),
         *(EnsureVolume(v) for v in project.volumes.values() if v.name in used_volumes),
     ]
-    for wave in waves({name: needs[name] & chosen for name in chosen}):
+    for wave in waves({name: needs[name] & found for name in found}):
         changes = [_service_steps(project, name, existing, digests, recreate) for name in wave]
         steps += [step for making, _ in changes for step in making]
         for name, (_, starts) in zip(wave, changes, strict=True):
             if starts:
-                steps += _awaited(project, project.services[name], chosen)
+                steps += _awaited(project, project.services[name], found)
             steps += starts
     return steps
 

@@ -155,8 +155,12 @@ class Records(NamedTuple):
         """Write the record so that a reader sees the old or the new one, whole."""
         target = self.folder(record.id) / "record.json"
         draft = target.with_name(f".record.{os.getpid()}")
-        draft.write_bytes(json.dumps(plain(record)).encode())
-        draft.replace(target)
+        try:
+            draft.write_bytes(json.dumps(plain(record)).encode())
+            draft.replace(target)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
         return record
 
     def load(self, container: str) -> Record:

@@ -61,11 +61,15 @@ def _settle(home: Home, container: str) -> Record | None:
         record = records.load(container)
         match record.state:
             case "starting":
-                undone = teardown.undo_start(home, record, "who started it was killed")
-                teardown.release_zygote(home)
                 # A supervisor that was restarting it has no caller who would ask again.
-                restarting = bool(record.restarts)
-                return records.save(undone._replace(wanted="running")) if restarting else undone
+                undone = teardown.undo_start(
+                    home,
+                    record,
+                    "who started it was killed",
+                    wanted="running" if record.restarts else "stopped",
+                )
+                teardown.release_zygote(home)
+                return undone
             case "removing":
                 teardown.discard(home, record, volumes=True)
                 return None

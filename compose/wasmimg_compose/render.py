@@ -17,7 +17,9 @@ def render(project: Project) -> str:
         "name": project.name,
         "services": {name: _service(project, s) for name, s in sorted(project.services.items())},
         "networks": {
-            key: _named(n.name, external=n.external) | ({"internal": True} if n.internal else {})
+            key: _named(n.name, external=n.external)
+            | ({"internal": True} if n.internal else {})
+            | ({"ipam": {"config": [{"subnet": n.subnet}]}} if n.subnet else {})
             for key, n in sorted(project.networks.items())
         },
     }

@@ -7,7 +7,6 @@ passed on to the host's servers and their answer passed back as it is.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +17,8 @@ from wasmimg_compose.network.networks import Networks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasmimg_compose.alarms import Alarm, Alarms
+    from wasmimg_compose.alarms import Alarm
+    from wasmimg_compose.loop import Share
     from wasmimg_images.home import Home
 
 DNS: Final = 53
@@ -40,26 +40,24 @@ class Responder:
         home: Home,
         container: str,
         sockets: tuple[socket.socket, ...],
-        selector: selectors.BaseSelector,
-        alarms: Alarms,
+        share: Share,
         servers: Callable[[], list[str]] = upstream,
         port: int = DNS,
     ) -> None:
         self._networks = Networks.of(home)
         self._servers, self._port = servers, port
         self._container = container
-        self._selector = selector
-        self._alarms = alarms
+        self._share = share
         self._under_way: set[_Relayed | _Stream] = set()
         self._udp, self._tcp = sockets
         for each, call in ((self._udp, self._on_datagram), (self._tcp, self._on_connection)):
             each.setblocking(False)
-            selector.register(each, selectors.EVENT_READ, call)
+            share.register(each, call)
 
     def close(self) -> None:
         """Stop answering; the sockets are their owner's."""
         for each in (self._udp, self._tcp):
-            self._selector.unregister(each)
+            self._share.unregister(each)
         for under_way in list(self._under_way):
             under_way.close()
 
@@ -79,9 +77,7 @@ class Responder:
             if len(self._under_way) >= MOST:
                 connection.close()
                 return
-            self._under_way.add(
-                _Stream(connection, self._selector, self._alarms, self._answer, self._forget)
-            )
+            self._under_way.add(_Stream(connection, self._share, self._answer, self._forget))
 
     def _answer(self, question: bytes, reply: Callable[[bytes], None]) -> None:
         table = names.Table.of(self._networks.all(), self._container)
@@ -93,9 +89,7 @@ class Responder:
         if not servers or len(self._under_way) >= MOST:
             reply(names.failure(question))
             return
-        self._under_way.add(
-            _Relayed(question, servers, reply, self._selector, self._alarms, self._forget)
-        )
+        self._under_way.add(_Relayed(question, servers, reply, self._share, self._forget))
 
     def _forget(self, done: _Relayed | _Stream) -> None:
         self._under_way.discard(done)
@@ -109,41 +103,39 @@ class _Relayed:
         question: bytes,
         servers: list[tuple[str, int]],
         reply: Callable[[bytes], None],
-        selector: selectors.BaseSelector,
-        alarms: Alarms,
+        share: Share,
         done: Callable[[_Relayed], None],
     ) -> None:
         self._question, self._servers, self._reply = question, servers, reply
-        self._selector, self._alarms, self._done = selector, alarms, done
+        self._share, self._done = share, done
         self._socket: socket.socket | None = None
-        self._alarm: Alarm | None = alarms.set(0, self._ask_next)
+        self._alarm: Alarm | None = share.set(0, self._ask_next)
 
     def _ask_next(self) -> None:
+        self._share.cancel(self._alarm)
         self._hang_up()
         if not self._servers:
             self._end(names.failure(self._question))
             return
         server, *self._servers = self._servers
-        self._alarm = self._alarms.set(PATIENCE, self._ask_next)
+        self._alarm = self._share.set(PATIENCE, self._ask_next)
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         with contextlib.suppress(OSError):
             asking = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._socket = asking
-            self._selector.register(asking, selectors.EVENT_READ, self._on_answer)
+            self._share.register(asking, lambda: self._on_answer(asking))
             # Connected: only this server's packets come in, and "unreachable" is told at once.
             asking.connect(server)
             asking.send(self._question)
             return
         self._ask_next()
 
-    def _on_answer(self) -> None:
-        assert self._socket is not None
+    def _on_answer(self, asked: socket.socket) -> None:
         try:
-            answer = self._socket.recv(LARGEST)
+            answer = asked.recv(LARGEST)
         except BlockingIOError:
             return
         except OSError:
-            self._alarms.cancel(self._alarm)
             self._ask_next()
             return
         if names.belongs(self._question, answer):
@@ -155,13 +147,13 @@ class _Relayed:
 
     def _hang_up(self) -> None:
         if self._socket is not None:
-            self._selector.unregister(self._socket)
+            self._share.unregister(self._socket)
             self._socket.close()
             self._socket = None
 
     def close(self) -> None:
         """Stop asking."""
-        self._alarms.cancel(self._alarm)
+        self._share.cancel(self._alarm)
         self._hang_up()
         self._done(self)
 
@@ -172,18 +164,17 @@ class _Stream:
     def __init__(
         self,
         connection: socket.socket,
-        selector: selectors.BaseSelector,
-        alarms: Alarms,
+        share: Share,
         answer: Callable[[bytes, Callable[[bytes], None]], None],
         done: Callable[[_Stream], None],
     ) -> None:
-        self._connection, self._selector, self._alarms = connection, selector, alarms
+        self._connection, self._share = connection, share
         self._answer, self._done = answer, done
         self._received = b""
         self._open = True
         connection.setblocking(False)
-        selector.register(connection, selectors.EVENT_READ, self._on_data)
-        self._alarm = alarms.set(PATIENCE * 5, self.close)
+        share.register(connection, self._on_data)
+        self._alarm = share.set(PATIENCE * 5, self.close)
 
     def _on_data(self) -> None:
         try:
@@ -217,7 +208,7 @@ class _Stream:
         if not self._open:
             return
         self._open = False
-        self._alarms.cancel(self._alarm)
-        self._selector.unregister(self._connection)
+        self._share.cancel(self._alarm)
+        self._share.unregister(self._connection)
         self._connection.close()
         self._done(self)

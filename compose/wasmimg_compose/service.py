@@ -7,35 +7,32 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from wasmimg_compose import dotenv, runtimes
+from wasmimg_compose import constraints, dotenv, health, probe, runtimes
 from wasmimg_compose.container import (
-    HOST,
-    NONE,
     STOP_GRACE,
-    Attachment,
     ContainerSpec,
     Healthcheck,
-    Limits,
     RestartName,
     RestartPolicy,
 )
 from wasmimg_compose.creation import check_name, signal_number
+from wasmimg_compose.document import placed, read
 from wasmimg_compose.model import Build, Condition, Dependency, PullPolicy, Service
-from wasmimg_compose.quantities import seconds, size
+from wasmimg_compose.quantities import seconds, whole
+from wasmimg_compose.service_limits import limits_of
+from wasmimg_compose.service_network import extra_hosts_of, networks_of
 from wasmimg_compose.service_storage import mounts_of, ports_of
 from wasmimg_images.errors import InvalidInput
+from wasmimg_images.reference import Reference
 from wasmimg_images.spec import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from typing import TypeVar
 
     from wasmimg_compose.document import Node
     from wasmimg_compose.model import Network, Volume
-
-    T = TypeVar("T")
 
 KEYS: Final = (
     "build", "command", "container_name", "cpus", "depends_on", "deploy", "entrypoint", "env_file",
@@ -56,6 +53,8 @@ RESTARTS: Final[dict[str, RestartName]] = {
     "on-failure": "on-failure",
     "unless-stopped": "unless-stopped",
 }
+#: More containers of one service than an address range of the pool has room for.
+MOST_REPLICAS: Final = 1000
 POLICIES: Final[dict[str, PullPolicy]] = {
     "missing": "missing",
     "if_not_present": "missing",
@@ -80,10 +79,12 @@ def parse_service(name: str, node: Node, around: Surroundings) -> Service:
     """Read one service; InvalidInput names file, line and key path of what is wrong."""
     fields = node.mapping(KEYS)
     build = _build(fields.get("build"), around.directory)
-    image = fields["image"].text() if "image" in fields else None
+    image = _checked(fields.get("image"), Reference.parse)
     if image is None and build is None:
         raise node.error("a service needs an image or a build")
     spec = _spec(name, fields, around, image or f"{around.project}-{name}")
+    for key, rule in constraints.RULES.items():
+        placed(fields.get(key, node), rule, spec)
     scale = _scale(fields)
     if spec.name is not None and scale > 1:
         raise fields["container_name"].error("a service with a container_name can't be scaled")
@@ -119,9 +120,9 @@ def _spec(name: str, fields: Mapping[str, Node], around: Surroundings, image: st
         mounts=mounts_of(
             fields.get("volumes"), fields.get("tmpfs"), around.directory, around.volumes
         ),
-        networks=_networks(name, fields, around),
-        extra_hosts=_pairs(fields.get("extra_hosts"), {}, separators="=:"),
-        limits=_limits(fields),
+        networks=networks_of(name, fields, around.networks),
+        extra_hosts=extra_hosts_of(fields.get("extra_hosts")),
+        limits=limits_of(fields),
         restart=_restart(fields.get("restart")),
         healthcheck=_healthcheck(fields.get("healthcheck")),
         stop_signal=_checked(fields.get("stop_signal"), signal_number),
@@ -131,14 +132,6 @@ def _spec(name: str, fields: Mapping[str, Node], around: Surroundings, image: st
         read_only="read_only" in fields and fields["read_only"].boolean(),
         interactive="stdin_open" in fields and fields["stdin_open"].boolean(),
     )
-
-
-def read(node: Node, parse: Callable[[str], T]) -> T:
-    """Parse a value's text, and say where it stands when that fails."""
-    try:
-        return parse(node.text())
-    except InvalidInput as error:
-        raise node.error(error.message, hint=error.hint) from None
 
 
 def _pull_policy(node: Node | None) -> PullPolicy:
@@ -185,9 +178,7 @@ def _environment(fields: Mapping[str, Node], around: Surroundings) -> tuple[tupl
     return tuple(found.items())
 
 
-def _pairs(
-    node: Node | None, variables: Mapping[str, str], *, separators: str = "="
-) -> tuple[tuple[str, str], ...]:
+def _pairs(node: Node | None, variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Read a mapping, or a list of `name=value`; a name alone takes its value from the variables."""
     if node is None:
         return ()
@@ -200,10 +191,8 @@ def _pairs(
                 found[name] = variables[name]
         return tuple(found.items())
     for item in node.sequence():
-        text = item.text()
-        separator = next((mark for mark in separators if mark in text), None)
-        name, _, value_text = text.partition(separator) if separator else (text, "", "")
-        if separator:
+        name, equals, value_text = item.text().partition("=")
+        if equals:
             found[name] = value_text
         elif name in variables:
             found[name] = variables[name]
@@ -236,54 +225,6 @@ def _dependency(name: str, node: Node) -> Dependency:
     return Dependency(name, CONDITIONS[condition], required)
 
 
-def _networks(
-    name: str, fields: Mapping[str, Node], around: Surroundings
-) -> tuple[Attachment, ...]:
-    if "network_mode" in fields:
-        node = fields["network_mode"]
-        if "networks" in fields:
-            raise node.error("stands beside networks; use one of the two")
-        if node.text() not in {HOST, NONE, "bridge"}:
-            raise node.error(f"{node.text()!r} is none of host, none, bridge")
-        return (Attachment(node.text()),)
-    node_networks = fields.get("networks")
-    if node_networks is None or node_networks.value is None:
-        return (Attachment(around.networks["default"].name, (name,)),)
-    if not isinstance(node_networks.value, dict):
-        return tuple(
-            Attachment(_network(item, item.text(), around), (name,))
-            for item in node_networks.sequence()
-        )
-    out: list[Attachment] = []
-    for key, value in node_networks.value.items():
-        inner = value.mapping(("aliases", "ipv4_address"))
-        aliases = inner["aliases"].texts() if "aliases" in inner else ()
-        address = inner["ipv4_address"].text() if "ipv4_address" in inner else None
-        out.append(Attachment(_network(value, key, around), (name, *aliases), address))
-    return tuple(out)
-
-
-def _network(node: Node, key: str, around: Surroundings) -> str:
-    if key not in around.networks:
-        raise node.error(f"no network is called {key!r}", hint="name it below the file's networks")
-    return around.networks[key].name
-
-
-def _limits(fields: Mapping[str, Node]) -> Limits:
-    memory = read(fields["mem_limit"], size) if "mem_limit" in fields else None
-    cpus = fields["cpus"].number() if "cpus" in fields else None
-    pids = fields["pids_limit"].integer() if "pids_limit" in fields else None
-    if "deploy" in fields:
-        deploy = fields["deploy"].mapping(("replicas", "resources"))
-        if "resources" in deploy:
-            resources = deploy["resources"].mapping(("limits",))
-            limits = resources["limits"].mapping(("cpus", "memory", "pids")) if resources else {}
-            memory = read(limits["memory"], size) if "memory" in limits else memory
-            cpus = limits["cpus"].number() if "cpus" in limits else cpus
-            pids = limits["pids"].integer() if "pids" in limits else pids
-    return Limits(memory, cpus, pids)
-
-
 def _checked(node: Node | None, check: Callable[[str], object]) -> str | None:
     """Read a text that is used as it stands, but refused here, where its place is known."""
     if node is None:
@@ -298,18 +239,19 @@ def _scale(fields: Mapping[str, Node]) -> int:
         node = fields["deploy"].mapping(("replicas", "resources")).get("replicas", node)
     if node is None:
         return 1
-    if node.integer() < 0:
-        raise node.error("can't be negative")
+    if not 0 <= node.integer() <= MOST_REPLICAS:
+        raise node.error(f"lies between 0 and {MOST_REPLICAS}")
     return node.integer()
 
 
 def _restart(node: Node | None) -> RestartPolicy:
     if node is None:
         return RestartPolicy()
-    name, _, maximum = node.text().partition(":")
-    if name not in RESTARTS or (maximum and not (name == "on-failure" and maximum.isdigit())):
+    name, _, text = node.text().partition(":")
+    maximum = whole(text or "0")
+    if name not in RESTARTS or maximum is None or (text and name != "on-failure"):
         raise node.error(f"{node.text()!r} is none of {', '.join(RESTARTS)}, on-failure:N")
-    return RestartPolicy(RESTARTS[name], int(maximum or 0))
+    return RestartPolicy(RESTARTS[name], maximum)
 
 
 def _healthcheck(node: Node | None) -> Healthcheck | None:
@@ -320,22 +262,39 @@ def _healthcheck(node: Node | None) -> Healthcheck | None:
     )
     if "disable" in fields and fields["disable"].boolean():
         return Healthcheck(("NONE",))
-    test = _test(fields.get("test"))
-    default = Healthcheck(test)
-    times = {
-        key: read(fields[key], seconds) if key in fields else cast("float", getattr(default, key))
-        for key in ("interval", "timeout", "start_period", "start_interval")
-    }
-    retries = fields["retries"].integer() if "retries" in fields else default.retries
-    return Healthcheck(test, retries=retries, **times)
+    preset = Healthcheck(_test(fields.get("test")))
+
+    def time(key: str, preset: float) -> float:
+        if key not in fields:
+            return preset
+        return read(fields[key], lambda text: health.period(seconds(text), preset))
+
+    return Healthcheck(
+        preset.test,
+        time("interval", preset.interval),
+        time("timeout", preset.timeout),
+        _retries(fields.get("retries"), preset.retries),
+        time("start_period", preset.start_period),
+        time("start_interval", preset.start_interval),
+    )
+
+
+def _retries(node: Node | None, preset: int) -> int:
+    if node is None:
+        return preset
+    number = node.integer()
+    return read(node, lambda _: health.retries(number, preset))
 
 
 def _test(node: Node | None) -> tuple[str, ...]:
     if node is None:
         return ()
-    if not isinstance(node.value, tuple):
-        return ("CMD-SHELL", node.text())
-    words = node.texts()
+    words = node.texts() if isinstance(node.value, tuple) else ("CMD-SHELL", node.text())
     if not words or words[0] not in {"CMD", "CMD-SHELL", "NONE"}:
         raise node.error("the first item must be CMD, CMD-SHELL or NONE")
+    if words[0] != "NONE":
+        try:
+            probe.command(Healthcheck(words))
+        except InvalidInput as error:
+            raise node.error(error.message, hint=error.hint) from None
     return words

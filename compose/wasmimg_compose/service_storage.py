@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wasmimg_compose.constraints import check_target
 from wasmimg_compose.container import Mount, Port
 from wasmimg_compose.mounts import host_path, parse_mount, parse_tmpfs
 from wasmimg_compose.ports import parse_port
@@ -11,7 +12,7 @@ from wasmimg_compose.quantities import size
 from wasmimg_images.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from wasmimg_compose.document import Node
@@ -66,6 +67,7 @@ def mounts_of(
             if error.message.startswith(item.file):
                 raise
             raise item.error(error.message, hint=error.hint) from None
+        _check_target(item, mount)
         if mount.kind == "volume" and mount.source:
             if mount.source not in named:
                 raise item.error(
@@ -73,8 +75,25 @@ def mounts_of(
                 )
             mount = mount._replace(source=named[mount.source].name)
         found.append(mount)
-    found.extend(parse_tmpfs(text) for text in (tmpfs.texts() if tmpfs else ()))
+    found.extend(_tmpfs(tmpfs))
     return tuple(found)
+
+
+def _tmpfs(node: Node | None) -> Iterator[Mount]:
+    if node is None:
+        return
+    for item in node.value if isinstance(node.value, tuple) else (node,):
+        try:
+            yield parse_tmpfs(item.text())
+        except InvalidInput as error:
+            raise item.error(error.message, hint=error.hint) from None
+
+
+def _check_target(node: Node, mount: Mount) -> None:
+    try:
+        check_target(mount.target)
+    except InvalidInput as error:
+        raise node.error(error.message, hint=error.hint) from None
 
 
 def _long_mount(node: Node, directory: Path) -> Mount:
@@ -101,6 +120,6 @@ def _long_mount(node: Node, directory: Path) -> Mount:
             inner = fields["tmpfs"].mapping(("mode", "size")) if "tmpfs" in fields else {}
             options = [f"size={size(inner['size'].text())}"] if "size" in inner else []
             options += [f"mode={inner['mode'].text()}"] if "mode" in inner else []
-            return Mount("tmpfs", "", target, read_only, tuple(options))
+            return parse_tmpfs(":".join((target, ",".join(options))))._replace(read_only=read_only)
         case _:
             raise fields["type"].error(f"{kind!r} is none of {', '.join(KINDS)}")

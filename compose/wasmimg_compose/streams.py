@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import selectors
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wasmimg_compose.alarms import Alarm, Alarms
+    from wasmimg_compose.alarms import Alarm
+    from wasmimg_compose.loop import Share
 
 NAMES: Final = ("stdout", "stderr")
 CHUNK: Final = 1 << 16
@@ -37,17 +38,14 @@ def lock(folder: Path) -> int | None:
 class Streams:
     """The reading ends, read from only once nobody else does."""
 
-    def __init__(
-        self, folder: Path, log: Path, selector: selectors.BaseSelector, alarms: Alarms
-    ) -> None:
-        self._folder, self._log = folder, log
-        self._selector, self._alarms = selector, alarms
+    def __init__(self, folder: Path, log: Path, share: Share) -> None:
+        self._folder, self._log, self._share = folder, log, share
         self._lock: int | None = None
         self._sink: int | None = None
         self._readers = [
             os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) for name in NAMES
         ]
-        self._alarm: Alarm | None = alarms.set(INTERVAL, self._look)
+        self._alarm: Alarm | None = share.set(INTERVAL, self._look)
 
     def _look(self) -> None:
         try:
@@ -55,41 +53,41 @@ class Streams:
         except FileNotFoundError:  # the container has ended, and is being taken down
             return
         if self._lock is None:
-            self._alarm = self._alarms.set(INTERVAL, self._look)
+            self._alarm = self._share.set(INTERVAL, self._look)
             return
-        self._sink = os.open(
-            self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        sink = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._sink = sink
         for reader in self._readers:
-            self._selector.register(reader, selectors.EVENT_READ, lambda r=reader: self._copy(r))
+            self._share.register(reader, partial(self._copy, reader, sink))
 
-    def _copy(self, reader: int) -> bool:
+    def _copy(self, reader: int, sink: int) -> bool:
         """Log what there is; False at the end of the stream."""
-        assert self._sink is not None
         try:
             data = os.read(reader, CHUNK)
         except BlockingIOError:
             return False
         if not data:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(reader)
+            self._share.unregister(reader)
             return False
-        os.write(self._sink, data)
+        # A full disk costs lines of the log, as where the container writes to it itself.
+        with contextlib.suppress(OSError):
+            os.write(sink, data)
         return True
 
     def close(self) -> None:
         """Log what is left, if nobody else has read it, and let go."""
-        self._alarms.cancel(self._alarm)
-        if self._lock is None:
-            with contextlib.suppress(FileNotFoundError):
-                self._look()
-            self._alarms.cancel(self._alarm)
-        for reader in self._readers:
-            while self._sink is not None and self._copy(reader):
-                pass
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(reader)
-            os.close(reader)
-        for handle in (self._lock, self._sink):
-            if handle is not None:
-                os.close(handle)
+        self._share.cancel(self._alarm)
+        with contextlib.ExitStack() as closing:
+            for reader in self._readers:
+                closing.callback(os.close, reader)
+            if self._lock is None:
+                with contextlib.suppress(FileNotFoundError):
+                    self._look()
+                self._share.cancel(self._alarm)
+            for handle in (self._lock, self._sink):
+                if handle is not None:
+                    closing.callback(os.close, handle)
+            for reader in self._readers:
+                self._share.unregister(reader)
+                while self._sink is not None and self._copy(reader, self._sink):
+                    pass

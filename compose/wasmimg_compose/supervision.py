@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 20
 #: Seconds that a supervisor may need for an answer: it may be taking another container down.
 PATIENCE: Final = 30.0
+#: Seconds between attempts to knock at the door of a busy one.
+LOOK: Final = 0.05
 READY: Final = b"r"
 
 
@@ -45,7 +47,7 @@ class Door(NamedTuple):
         return cls(home.run / "projects" / project)
 
     def connect(self) -> socket.socket | None:
-        """Knock; None if nobody listens."""
+        """Knock; None if nobody listens. BlockingIOError where too many do (unix(7))."""
         found = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         found.settimeout(PATIENCE)
         try:
@@ -54,6 +56,9 @@ class Door(NamedTuple):
         except (FileNotFoundError, ConnectionRefusedError):
             found.close()
             return None
+        except OSError:
+            found.close()
+            raise
         return found
 
     def listen(self) -> socket.socket:
@@ -155,11 +160,15 @@ def ensure(home: Home, project: str) -> socket.socket:
     door = Door.of(home, project)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        connection = door.connect()
+        try:
+            connection = door.connect()
+        except BlockingIOError:  # too many stand at the door: it is busy
+            time.sleep(LOOK)
+            continue
         if connection is not None:
             return connection
         _spawn(home, project)
-    raise HostError(f"the supervisor of {project} does not start", hint=f"see {door.folder}/log")
+    raise HostError(f"the supervisor of {project} does not answer", hint=f"see {door.folder}/log")
 
 
 def is_there(home: Home, project: str) -> bool:

@@ -3,20 +3,21 @@
 It reaps them, restarts them, probes their health, holds their ports and answers for their names.
 It owns no container: killed at any moment, the next command starts another, which takes up every
 container that still runs and reaps those that ended meanwhile. It ends with its last container.
+
+What fails is one container's trouble: it is logged, and tried again after a pause.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
-import traceback
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from wasmimg_compose import restart, starting, teardown
-from wasmimg_compose.alarms import Alarms
+from wasmimg_compose import restart, starting, teardown, trouble
 from wasmimg_compose.held import Held, Watch, name_sockets
+from wasmimg_compose.loop import Loop
 from wasmimg_compose.places import Places
 from wasmimg_compose.record import Records
 from wasmimg_compose.reservation import reserve
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
     from wasmimg_compose.record import Record
     from wasmimg_images.home import Home
+
+#: Seconds until what has failed is tried again: at first, and after many times.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
 
 
 def main(home: Home, project: str, told: int) -> None:
@@ -57,37 +62,42 @@ class Supervisor:
         self._project = project
         self._door = door
         self._records = Records.of(home)
-        self._selector = selectors.DefaultSelector()
-        self._alarms = Alarms()
+        self._loop = Loop()
+        self._own = self._loop.share(trouble.note)
         self._watched: dict[str, Watched] = {}
         self._delays: dict[str, float] = {}
-        self._restarting: set[str] = set()
+        self._pauses: dict[str, float] = {}
         self._listener = door.listen()
-        self._selector.register(self._listener, selectors.EVENT_READ, self._on_knock)
+        self._own.register(self._listener, self._on_knock)
 
     def run(self) -> None:
         """Take up what runs, and go on until nothing is left."""
         for record in self._records.all():
             if record.spec.project == self._project:
-                self._take_up(record)
-        while self._watched or self._restarting:
-            for key, _ in self._selector.select(self._alarms.until_next()):
-                call: Callable[[], None] = key.data
-                call()
-            self._alarms.ring()
+                self._attempt(record.id, partial(self._take_up, record))
+        while self._watched or self._loop.has_alarms:
+            self._loop.turn()
         self._leave()
 
     def _leave(self) -> None:
         """Close the door; who is knocking finds nobody and starts the next supervisor."""
         (self._door.folder / "door").unlink(missing_ok=True)
         self._listener.close()
+        self._loop.close()
         teardown.release_zygote(self._home)
         self._door.clear()
 
     # -- what is told at the door
 
     def _on_knock(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            # Out of descriptors, most likely: who knocks waits until there are some again.
+            trouble.note(error)
+            self._own.unregister(self._listener)
+            self._own.set(FIRST_PAUSE, lambda: self._own.register(self._listener, self._on_knock))
+            return
         connection.settimeout(PATIENCE)
         with connection, contextlib.suppress(OSError, WasmimgError):
             watch = Watch.receive(connection)
@@ -102,14 +112,51 @@ class Supervisor:
             return
         self._look_after(record).hold(watch.held)
 
+    # -- what may fail
+
+    def _attempt(self, container: str, call: Callable[[], None]) -> None:
+        """Do something for a container; if it fails, log why and do it again after a pause."""
+        try:
+            call()
+        except NotFound:  # removed: there is nothing left to do for it
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other containers go on
+            trouble.note(error)
+            self._own.set(self._pause(container), lambda: self._attempt(container, call))
+
+    def _pause(self, container: str) -> float:
+        """Draw the next pause, twice the last one; they start over with the container's next end."""
+        last = self._pauses.get(container)
+        pause = FIRST_PAUSE if last is None else min(last * 2, LONGEST_PAUSE)
+        self._pauses[container] = pause
+        return pause
+
+    def _on_failure(self, container: str, error: Exception) -> None:
+        """Let go of a container whose care has failed, and take it up anew after a pause."""
+        trouble.note(error)
+        self._let_go(container)
+
+        def take_up() -> None:
+            self._take_up(self._records.load(container))
+
+        self._own.set(self._pause(container), lambda: self._attempt(container, take_up))
+
+    def _let_go(self, container: str) -> None:
+        watched = self._watched.pop(container, None)
+        if watched is not None:
+            try:
+                watched.close()
+            except Exception as error:  # noqa: BLE001 - as above; nothing is waited for any more
+                trouble.note(error)
+
     # -- containers
 
     def _take_up(self, record: Record) -> None:
         if record.state == "running":
             watched = self._look_after(record)
-            if not watched.holds and record.id in self._watched:
+            if not watched.holds:
                 watched.hold(self._held_anew(record))
-        elif record.state == "exited" and restart.is_due(record):
+        elif restart.is_waiting(record):
             self._plan_restart(record)
 
     def _held_anew(self, record: Record) -> Held:
@@ -130,48 +177,45 @@ class Supervisor:
         known = self._watched.get(record.id)
         if known is not None and known.record.started_at == record.started_at:
             return known
-        if known is not None:
-            known.close()
-        watched = Watched(self._home, record, self._selector, self._alarms, self._on_end)
+        self._let_go(record.id)
+        share = self._loop.share(lambda error: self._on_failure(record.id, error))
+        watched = Watched(self._home, record, share, self._on_end)
         self._watched[record.id] = watched
-        watched.begin()
         return watched
 
     def _on_end(self, seen: Record, ended: client.Exit | None) -> None:
-        watched = self._watched.pop(seen.id, None)
-        if watched is not None:
-            watched.close()
-        try:
-            with self._records.lock(seen.id):
-                record = self._records.load(seen.id)
-                if record.state == "running" and record.started_at == seen.started_at:
-                    record = teardown.finish(self._home, record, ended)
-                if restart.is_due(record):
-                    self._plan_restart(record)
-                elif record.spec.auto_remove and record.state == "exited":
-                    teardown.discard(self._home, record, volumes=True)
-        except NotFound:
-            return
-        except (WasmimgError, OSError):
-            traceback.print_exc()
+        # Its control group may be gone when this is done again.
+        out_of_memory = teardown.was_out_of_memory(self._home, seen.id)
+        self._let_go(seen.id)
+        self._pauses.pop(seen.id, None)
+        self._attempt(seen.id, partial(self._settle, seen, ended, out_of_memory=out_of_memory))
+
+    def _settle(self, seen: Record, ended: client.Exit | None, *, out_of_memory: bool) -> None:
+        with self._records.lock(seen.id):
+            record = self._records.load(seen.id)
+            if record.state == "running" and record.started_at == seen.started_at:
+                record = teardown.finish(self._home, record, ended, out_of_memory=out_of_memory)
+            if restart.is_waiting(record):
+                self._plan_restart(record)
+            elif record.spec.auto_remove and record.state in {"exited", "removing"}:
+                teardown.discard(self._home, record, volumes=True)
 
     def _plan_restart(self, record: Record) -> None:
         pause = restart.delay(record, self._delays.get(record.id, 0.0))
         self._delays[record.id] = pause
-        self._restarting.add(record.id)
-        self._alarms.set(pause, lambda: self._restart(record.id))
+        start = partial(self._restart, record.id)
+        self._own.set(pause, lambda: self._attempt(record.id, start))
 
     def _restart(self, container: str) -> None:
-        self._restarting.discard(container)
-        try:
-            with self._records.lock(container):
-                record = self._records.load(container)
-                if record.state != "exited" or not restart.is_due(record):
-                    return
-                # Counted with the start's first entry: alone, the last count reads as the end.
-                started = self._start(record._replace(restarts=record.restarts + 1))
-        except NotFound:
-            return
+        with self._records.lock(container):
+            record = self._records.load(container)
+            if record.state == "starting" and record.restarts:  # by us: it could not be undone
+                reason = record.error or "its start failed"
+                record = teardown.undo_start(self._home, record, reason, wanted="running")
+            if not restart.is_waiting(record):
+                return
+            # Counted with the start's first entry: alone, the last count reads as the end.
+            started = self._start(record._replace(restarts=record.restarts + 1))
         if started is not None:
             self._look_after(started.record).hold(started.held)
 
@@ -179,7 +223,8 @@ class Supervisor:
         try:
             return starting.start(self._home, record, None)
         except (WasmimgError, OSError, client.ShimGone, TimeoutError) as error:
-            left = teardown.undo_start(self._home, self._records.load(record.id), str(error))
-            left = left._replace(wanted="running", exit_code=125, restarts=record.restarts)
-            self._plan_restart(self._records.save(left))
+            left = self._records.load(record.id)
+            left = left._replace(exit_code=125, restarts=record.restarts)
+            left = teardown.undo_start(self._home, left, str(error), wanted="running")
+            self._plan_restart(left)
             return None

@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from wasmimg_compose.network.networks import Networks
 from wasmimg_compose.places import Places
@@ -91,14 +91,23 @@ def _remove_cgroups(path: str) -> None:
             os.rmdir(f"{hierarchy}{path}")
 
 
-def undo_start(home: Home, record: Record, error: str = "") -> Record:
-    """Take down a start that failed or was killed; the container is as before it, and not wanted."""
+def undo_start(
+    home: Home,
+    record: Record,
+    error: str = "",
+    *,
+    wanted: Literal["running", "stopped"] = "stopped",
+) -> Record:
+    """Take down a start that failed or was killed; the container is as before it, and not wanted.
+
+    With `wanted` "running" it is started again if its restart policy says so.
+    """
     end_task(home, record)
     clear(home, record)
     return Records.of(home).save(
         record._replace(
             state="exited" if record.started_at else "created",
-            wanted="stopped",
+            wanted=wanted,
             error=error,
             pid=0,
             shim="",
@@ -108,12 +117,15 @@ def undo_start(home: Home, record: Record, error: str = "") -> Record:
     )
 
 
-def finish(home: Home, record: Record, ended: client.Exit | None) -> Record:
+def finish(
+    home: Home, record: Record, ended: client.Exit | None, *, out_of_memory: bool = False
+) -> Record:
     """Record how a container ended and take down what it had; `ended` None: its shim was killed.
 
-    The caller holds the container's lock and has seen that it is recorded as running.
+    The caller holds the container's lock and has seen that it is recorded as running. It passes on
+    what it saw of was_out_of_memory() if it has tried this before.
     """
-    out_of_memory = was_out_of_memory(home, record.id)
+    out_of_memory |= was_out_of_memory(home, record.id)
     deleted = end_task(home, record)
     clear(home, record)
     known = ended or deleted

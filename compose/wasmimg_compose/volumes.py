@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from wasmimg_images.home import Home
 
-NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+
+
+def check_name(name: str) -> str:
+    """Give a volume's name back; InvalidInput for what is none."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name[:40]!r}{'…' if name[40:] else ''} is no name for a volume",
+            hint="letters, digits, _ . and -, at most 128, a letter or digit first",
+        )
+    return name
 
 
 class Volumes(NamedTuple):
@@ -38,8 +48,7 @@ class Volumes(NamedTuple):
 
         Its files appear at its first use by a container (fill).
         """
-        if not NAME.fullmatch(name):
-            raise InvalidInput(f"{name!r} is no name for a volume")
+        check_name(name)
         make_private(self.root)
         try:
             (self.root / name).mkdir()

@@ -58,16 +58,18 @@ class BlobWriter:
         try:
             self._sink.flush()
             os.fsync(self._sink.fileno())
-            found = digest
-            if found is None:
-                assert self._hasher is not None
-                found = Digest("sha256", self._hasher.hexdigest())
+            found = digest or self._digest()
             target = self._place(found)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._partial.rename(target)
         except OSError as error:
             raise self._failed(error) from error
         return Descriptor(media_type, found, self.size)
+
+    def _digest(self) -> Digest:
+        if self._hasher is None:
+            raise ValueError("a blob that its source verifies is committed with its digest")
+        return Digest("sha256", self._hasher.hexdigest())
 
     def _failed(self, error: OSError) -> HostError:
         return HostError(f"{self._partial.parent.parent}: {error.strerror}", hint="is there space?")

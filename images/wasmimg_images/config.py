@@ -31,11 +31,14 @@ class Healthcheck(NamedTuple):
 
     @classmethod
     def from_node(cls, node: Node) -> Healthcheck:
-        """Read the config's Healthcheck."""
+        """Read the config's Healthcheck; its numbers have 64 bits (Go's time.Duration and int)."""
 
         def number(key: str) -> int:
             found = node.get(key)
-            return found.integer() if found else 0
+            value = found.integer() if found else 0
+            if found and not -(1 << 63) <= value < 1 << 63:
+                raise found.wrong("an integer of 64 bits")
+            return value
 
         test = node.get("Test")
         return cls(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SERVICE = "containerd.task.v2.Task"
 PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
+#: poll(2) counts milliseconds in 31 bits.
+_LONGEST_POLL = 1_000_000.0
 M = TypeVar("M", bound=tuple[object, ...])
 
 
@@ -236,7 +238,9 @@ class PendingWait:
         poll.register(self._sock, select.POLLIN)
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not poll.poll(None if left is None else left * 1000):
+            if not poll.poll(None if left is None else min(left, _LONGEST_POLL) * 1000):
+                if left is not None and left > _LONGEST_POLL:
+                    continue
                 raise TimeoutError("the process is still running")
             try:
                 data = self._sock.recv(65536)

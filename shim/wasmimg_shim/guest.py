@@ -98,7 +98,8 @@ class WasmProgram:
     def run(self) -> int:
         """Run the guest to its end or to a signal that ends it; returns the exit status."""
         instance = self._instance
-        assert instance is not None, "load() comes before run()"
+        if instance is None:
+            raise RuntimeError("load() comes before run()")
         awaited = (
             {int(n) for n in signal.valid_signals()}
             - SYNCHRONOUS

@@ -15,6 +15,7 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
+from wasmimg_images.errors import WasmimgError
 from wasmimg_shim import zygote_socket
 from wasmimg_shim.engine import Engine, load_engine
 from wasmimg_shim.linux import libc
@@ -38,7 +39,11 @@ def main(folder: str, engine_name: str) -> NoReturn:
     listener = socket.socket(fileno=LISTENER)
     listener.setblocking(False)
     listener.set_inheritable(False)
-    engine = load_engine(engine_name)
+    try:
+        engine = load_engine(engine_name)
+    except WasmimgError as error:  # the log's last line is what the start verb tells
+        os.write(2, f"{error.message}; {error.hint}\n".encode())
+        os._exit(_FAULT)
     # What exists now is shared with every child for ever: the collector must not touch (copy) it.
     gc.collect()
     gc.freeze()

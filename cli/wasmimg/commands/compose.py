@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from wasmimg.durations import seconds
+
 if TYPE_CHECKING:
     from wasmimg_compose.embedded_host import EmbeddedHost
     from wasmimg_compose.model import Project
@@ -64,7 +66,7 @@ def command(ctx: click.Context, file: str | None, name: str | None, env_file: st
 @click.option("-d", "--detach", is_flag=True, help="Return when all is started.")
 @click.option("--build", is_flag=True, help="Build images anew.")
 @click.option("--wait", is_flag=True, help="Wait until all is running or healthy; implies -d.")
-@click.option("--wait-timeout", type=float, metavar="SECONDS", help="The longest wait.")
+@click.option("--wait-timeout", type=seconds, metavar="SECONDS", help="The longest wait.")
 @click.option("--force-recreate", is_flag=True, help="Replace containers that have not changed.")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers of services that are gone.")
 @click.option("--scale", multiple=True, metavar="SERVICE=N", help="Run N containers of a service.")
@@ -100,16 +102,14 @@ def up(
 
 @command.command()
 @click.option("-v", "--volumes", is_flag=True, help="Remove the volumes and their data as well.")
-@click.option("-t", "--timeout", type=float, metavar="SECONDS", help="Grace before SIGKILL.")
+@click.option("-t", "--timeout", type=seconds, metavar="SECONDS", help="Grace before SIGKILL.")
 @click.pass_obj
 def down(chosen: Chosen, volumes: bool, timeout: float | None) -> None:
     """Stop and remove the project's containers and networks."""
-    from wasmimg.console import progress
-    from wasmimg_compose.deploy import take_down
+    from wasmimg.compose_run import tear_down
 
     project = chosen.project()
-    _, host = machine(project)
-    take_down(project, host, progress, volumes=volumes, grace=timeout)
+    tear_down(project, *machine(project), volumes=volumes, grace=timeout)
 
 
 @command.command()
@@ -125,7 +125,7 @@ def start(chosen: Chosen, services: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE…]")
-@click.option("-t", "--timeout", type=float, metavar="SECONDS", help="Grace before SIGKILL.")
+@click.option("-t", "--timeout", type=seconds, metavar="SECONDS", help="Grace before SIGKILL.")
 @click.pass_obj
 def stop(chosen: Chosen, services: tuple[str, ...], timeout: float | None) -> None:
     """Stop the services' containers, and keep them."""
@@ -137,7 +137,7 @@ def stop(chosen: Chosen, services: tuple[str, ...], timeout: float | None) -> No
 
 @command.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE…]")
-@click.option("-t", "--timeout", type=float, metavar="SECONDS", help="Grace before SIGKILL.")
+@click.option("-t", "--timeout", type=seconds, metavar="SECONDS", help="Grace before SIGKILL.")
 @click.pass_obj
 def restart(chosen: Chosen, services: tuple[str, ...], timeout: float | None) -> None:
     """Stop the services' containers and start them, as they are."""

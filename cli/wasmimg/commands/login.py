@@ -25,10 +25,15 @@ def command(host: str, username: str | None, password_stdin: bool, plain_http: b
     if password_stdin:
         if not username:
             raise click.UsageError("--password-stdin needs --username")
-        password = sys.stdin.read().rstrip("\r\n")
+        try:
+            password = sys.stdin.buffer.read().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise click.UsageError("the password is not UTF-8 text") from None
     else:
         username = username or click.prompt("Username", type=str, err=True)
         password = click.prompt("Password", type=str, hide_input=True, err=True)
+    if ":" in (username or ""):
+        raise click.UsageError("a user name has no colon: it would end there")  # RFC 7617 2
     if not password:
         raise click.UsageError("the password is empty")
     credential = Credential(username or "", password)

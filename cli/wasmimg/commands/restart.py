@@ -6,11 +6,12 @@ import os
 
 import click
 
+from wasmimg.durations import seconds
 from wasmimg_images.home import Home
 
 
 @click.command()
-@click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Grace.")
+@click.option("-t", "--timeout", type=seconds, metavar="SECONDS", help="Grace.")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
 def command(containers: tuple[str, ...], timeout: float | None) -> None:
     """Stop containers, those that run, and start them with the options and files that they had."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("-u", "--user", metavar="USER[:GROUP]", help="Names or numbers.")
 @click.option("-m", "--memory", metavar="SIZE", help="Memory limit, as in 64m.")
 @click.option("--cpus", type=click.FloatRange(min=0.01), metavar="N", help="Processors, as in 0.5.")
-@click.option("--pids-limit", type=click.IntRange(min=1), metavar="N", help="Processes at most.")
+@click.option("--pids-limit", type=click.IntRange(min=-1), metavar="N", help="Processes at most.")
 @click.option("--runtime", metavar="NAME", help="wasmtime, wasmedge or io.containerd.….v1.")
 @click.option("--network", multiple=True, metavar="NAME", help="bridge, host, none or a network.")
 @click.option("--entrypoint", metavar="PROGRAM", help="Run this instead of the image's.")

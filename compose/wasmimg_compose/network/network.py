@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmimg_compose.container_document import read_port
 from wasmimg_images.errors import HostError, InvalidInput
@@ -11,6 +12,36 @@ from wasmimg_images.errors import HostError, InvalidInput
 if TYPE_CHECKING:
     from wasmimg_compose.container import Port
     from wasmimg_compose.fields import Fields
+
+#: As long as its file's name may be, with room for what is put behind it.
+NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+
+
+def check_name(name: str) -> str:
+    """Give a network's name back; InvalidInput for what is none."""
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name[:40]!r}{'…' if name[40:] else ''} is no name for a network",
+            hint="letters, digits, _ . and -, at most 128, a letter or digit first",
+        )
+    return name
+
+
+def check_address(address: str, subnet: str | None = None) -> str:
+    """Give a container's address back; InvalidInput if it is none, or none for hosts of `subnet`."""
+    try:
+        found = ipaddress.IPv4Address(address)
+    except ValueError:
+        raise InvalidInput(f"{address!r} is no IPv4 address") from None
+    if subnet is None:
+        return str(found)
+    outer = ipaddress.IPv4Network(subnet)
+    # The first one is the host's own, the last one everybody's.
+    if found not in outer:
+        raise InvalidInput(f"{address} is not in {subnet}")
+    if not outer.network_address + 1 < found < outer.broadcast_address:
+        raise InvalidInput(f"{address} is no container's in {subnet}")
+    return str(found)
 
 
 class Member(NamedTuple):
@@ -68,11 +99,9 @@ class Network(NamedTuple):
         """Pick the lowest free address, or check the one asked for; HostError, InvalidInput."""
         taken = {self.gateway, *(member.address for member in self.members)}
         if asked is not None:
-            if asked in taken:
+            if check_address(asked) in taken:
                 raise HostError(f"network {self.name}: address {asked} is taken")
-            if ipaddress.IPv4Address(asked) not in self._range:
-                raise InvalidInput(f"network {self.name}: {asked} is not in {self.subnet}")
-            return asked
+            return check_address(asked, self.subnet)
         for address in self._range.hosts():
             if str(address) not in taken:
                 return str(address)

@@ -12,7 +12,6 @@ import hashlib
 import ipaddress
 import json
 import os
-import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from wasmimg_compose.fields import Fields, plain
 from wasmimg_compose.network import plan, pool
 from wasmimg_compose.network.effects import Effects, HostEffects
-from wasmimg_compose.network.network import Member, Network, read_network
+from wasmimg_compose.network.network import Member, Network, check_name, read_network
 from wasmimg_compose.record import Endpoint
 from wasmimg_images.errors import InvalidInput, NotFound
 from wasmimg_images.private import make_private
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from wasmimg_compose.container import Attachment, Port
     from wasmimg_images.home import Home
 
-NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 #: Linux: IFNAMSIZ less the terminating zero.
 INTERFACE_NAME: Final = 15
 
@@ -211,8 +209,7 @@ class Networks(NamedTuple):
         return network
 
     def _placed(self, asked: Network) -> Network:
-        if not NAME.fullmatch(asked.name):
-            raise InvalidInput(f"{asked.name!r} is no name for a network")
+        check_name(asked.name)
         bridge = self.bridge(asked.name)
         taken = [ipaddress.IPv4Network(network.subnet) for network in self.all()]
         taken += pool.routed(Path("/proc/net/route").read_text())

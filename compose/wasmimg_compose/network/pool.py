@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 POOL: Final = ipaddress.IPv4Network("10.128.0.0/9")
 PREFIX: Final = 22
+#: Ranges that are no private network's: this host, loopback, multicast, reserved (RFC 6890).
+SPECIAL: Final = tuple(
+    ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")
+)
+#: The host, one container, and the two addresses that are nobody's.
+LONGEST_PREFIX: Final = 30
 #: The route table lists numbers in the host's byte order, eight hexadecimal digits (proc(5)).
 _HEADER_LINES: Final = 1
 
@@ -48,12 +54,25 @@ def choose(name: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4N
     raise HostError(f"no free address range in {POOL}", hint="give the network a subnet")
 
 
-def check(subnet: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
-    """Check a range that the user gave; InvalidInput, HostError if the host uses it."""
+def parse(subnet: str) -> ipaddress.IPv4Network:
+    """Read a range that the user gave; InvalidInput for what no network can have."""
     try:
         asked = ipaddress.IPv4Network(subnet)
     except ValueError as error:
         raise InvalidInput(f"subnet {subnet}: {error}") from error
+    if asked.prefixlen > LONGEST_PREFIX:
+        raise InvalidInput(
+            f"subnet {subnet}: too small for a container", hint=f"/{LONGEST_PREFIX} at most"
+        )
+    for other in SPECIAL:
+        if asked.overlaps(other):
+            raise InvalidInput(f"subnet {subnet}: {other} is no range for a network")
+    return asked
+
+
+def check(subnet: str, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """Check a range that the user gave; InvalidInput, HostError if the host uses it."""
+    asked = parse(subnet)
     for other in taken:
         if asked.overlaps(other):
             raise HostError(f"subnet {subnet}: this host has a route to {other}")

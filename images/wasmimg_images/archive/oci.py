@@ -64,8 +64,9 @@ def write_archive(store: Store, images: Sequence[Named], sink: Sink) -> None:
 
 def write_folder(store: Store, images: Sequence[Named], target: Path) -> None:
     """Write images as an OCI layout in a new or empty folder, which appears whole."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidInput(f"{target} exists and is no empty folder", hint="name another")
+    unnamed = target.name in {"", ".."}
+    if unnamed or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise InvalidInput(f"{target} is no empty folder, and no name for one", hint="name another")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         (partial / "blobs").mkdir(parents=True)

@@ -11,11 +11,12 @@ import base64
 import json
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from wasmimg_images.errors import RegistryError
 from wasmimg_images.registry import challenge as challenges
 from wasmimg_images.registry.message import Request
+from wasmimg_images.registry.url import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +134,7 @@ class Authorizer:
 
     def _check(self, url: str) -> None:
         """Refuse to send a secret in the clear when the registry itself is called with TLS."""
-        parts = urlsplit(url)
+        parts = split_url(url)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise RegistryError(f"the registry names a token server that is no URL: {url[:80]!r}")
         if parts.scheme == "http" and self._base.startswith("https:"):
@@ -161,7 +162,7 @@ def token_request(
     if credential is not None and credential.username:
         fields.append(("account", credential.username))
         headers["authorization"] = _basic(credential)
-    joint = "&" if urlsplit(realm).query else "?"
+    joint = "&" if split_url(realm).query else "?"
     return Request("GET", f"{realm}{joint}{urlencode(fields, safe=':/,')}", headers)
 
 

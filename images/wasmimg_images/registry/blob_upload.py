@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from wasmimg_images.digest import CHUNK, hasher
 from wasmimg_images.errors import DigestMismatch, RegistryError
@@ -19,6 +19,7 @@ from wasmimg_images.registry.progress import Progress
 from wasmimg_images.registry.retry import TEMPORARY
 from wasmimg_images.registry.session import Backoff
 from wasmimg_images.registry.upload import Begin, Check, Done, Finish, Query, Send, Upload
+from wasmimg_images.registry.url import split_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,7 +240,7 @@ class BlobUpload:
                 return Request("HEAD", f"{blobs}{digest}")
 
     def _finishing(self, location: str) -> str:
-        joint = "&" if urlsplit(location).query else "?"
+        joint = "&" if split_url(location).query else "?"
         return f"{location}{joint}digest={self._descriptor.digest}"
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlunsplit
 
 from wasmimg_images.errors import NotFound, RegistryError, WasmimgError
+from wasmimg_images.registry.url import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ def refusal(
 
 def redact(url: str) -> str:
     """Take user, password and every parameter that may be a secret out of a URL."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     host = parts.netloc.rpartition("@")[2]
     kept = [(name, value) for name, value in parse_qsl(parts.query) if name in _HARMLESS]
     return urlunsplit((parts.scheme, host, parts.path, urlencode(kept, safe=":/,"), ""))

@@ -11,13 +11,13 @@ import random
 import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urljoin, urlsplit
 
 from wasmimg_images.errors import RegistryError, WasmimgError
 from wasmimg_images.registry.authorization import Authorizer, Scopes
 from wasmimg_images.registry.failure import BODY_LIMIT, Unreachable, redact, refusal
 from wasmimg_images.registry.message import Request, Response, Transport, read_at_most
 from wasmimg_images.registry.retry import TEMPORARY, Policy, retry_after
+from wasmimg_images.registry.url import join_url, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -118,7 +118,7 @@ class Session:
 
     def attempt(self, request: Request, scopes: Scopes) -> Response:
         """Send once; a 401 is answered once, redirects are followed. Raises Unreachable."""
-        request = request._replace(url=urljoin(self.base, request.url))
+        request = request._replace(url=join_url(self.base, request.url))
         header = self._authorizer.header(scopes) if self._is_ours(request.url) else None
         response = self._send(request, header)
         challenge = response.headers.get("www-authenticate")
@@ -149,7 +149,7 @@ class Session:
         target = response.headers.get("location")
         if not target:
             return None
-        return self._follow(urljoin(urljoin(self.base, request_url), target))
+        return self._follow(join_url(join_url(self.base, request_url), target))
 
     def _send(self, request: Request, header: str | None) -> Response:
         """Send with our header, which no other host gets to see."""
@@ -163,17 +163,17 @@ class Session:
             if response.status not in _REDIRECTS or not target:
                 return response
             response.close()
-            request = request._replace(url=self._follow(urljoin(request.url, target)))
+            request = request._replace(url=self._follow(join_url(request.url, target)))
         raise RegistryError(f"{redact(request.url)}: more than {_MAX_REDIRECTS} redirects")
 
     def _follow(self, url: str) -> str:
-        scheme = urlsplit(url).scheme
+        scheme = split_url(url).scheme
         if scheme == "https" or (scheme == "http" and self.base.startswith("http:")):
             return url
         raise RegistryError(f"{self.host} leads to {redact(url)}, which is not TLS")
 
     def _is_ours(self, url: str) -> bool:
-        return urlsplit(url)[:2] == urlsplit(self.base)[:2]
+        return split_url(url)[:2] == split_url(self.base)[:2]
 
     def _fetch(self, request: Request) -> bytes:
         """Get a token; the token server's refusal is about credentials, ours or missing ones."""
@@ -206,7 +206,7 @@ def base_url(host: str, *, plain_http: bool | None, insecure: Collection[str]) -
 
 def is_loopback(host: str) -> bool:
     """Whether a registry's host[:port] is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
+    name = split_url(f"//{host}").hostname or ""
     if name == "localhost":
         return True
     try:

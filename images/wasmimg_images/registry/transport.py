@@ -11,13 +11,13 @@ import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 from urllib3 import exceptions as http
 
 from wasmimg_images.registry.failure import Unreachable, redact
+from wasmimg_images.registry.url import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ class HttpTransport:
             pool.clear()
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
+        parts = split_url(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         pool = self._pools.get(origin)
         if pool is None:
@@ -134,7 +134,7 @@ class HttpTransport:
 
 def unreachable(url: str, error: Exception) -> Unreachable:
     """Say why no answer came, where, and whether another attempt may help."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     where = f"{parts.hostname}:{port}"
     cause = _cause(error)

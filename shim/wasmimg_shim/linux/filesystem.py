@@ -60,15 +60,39 @@ def plan(
     Raises InvalidInput for mounts and devices that can't be made.
     """
     return (
-        *(_mount(mount, bundle, hierarchies) for mount in spec.mounts),
-        *_devices(spec.linux.devices),
-        *LINKS,
+        *_mounts(spec, bundle, hierarchies),
         Directory(spec.process.cwd),
         *_late_seals(spec),
         *(ReadOnly(path) for path in spec.linux.readonly_paths),
         *(Mask(path) for path in spec.linux.masked_paths),
         *((Seal("/"),) if spec.root_readonly else ()),
     )
+
+
+def _mounts(
+    spec: Spec, bundle: str, hierarchies: tuple[tuple[str, str], ...]
+) -> Iterator[Operation]:
+    """List the mounts, and what is made in /dev as soon as that is mounted.
+
+    A later mount may cover /dev, also through a link of the image's: what is made then would be
+    made in a folder of the host. Where /dev itself is bound, it is the host's to fill (as in runc).
+    """
+    mounts = [(_is_dev(mount), _mount(mount, bundle, hierarchies)) for mount in spec.mounts]
+    nodes = list(_devices(spec.linux.devices))
+    inside: list[Operation] = [*(node for node in nodes if node.path.startswith("/dev/")), *LINKS]
+    if any(is_dev and isinstance(operation, Bind) for is_dev, operation in mounts):
+        inside.clear()
+    for is_dev, operation in mounts:
+        yield operation
+        if is_dev:
+            yield from inside
+            inside.clear()
+    yield from inside
+    yield from (node for node in nodes if not node.path.startswith("/dev/"))
+
+
+def _is_dev(mount: Mount) -> bool:
+    return os.path.normpath("/" + mount.destination.lstrip("/")) == "/dev"
 
 
 def _mount(mount: Mount, bundle: str, hierarchies: tuple[tuple[str, str], ...]) -> Operation:
@@ -101,14 +125,14 @@ def _mount(mount: Mount, bundle: str, hierarchies: tuple[tuple[str, str], ...]) 
 def _late_seals(spec: Spec) -> Iterator[Operation]:
     """A read-only /dev can be sealed only after the devices have been made in it."""
     for mount in spec.mounts:
-        if os.path.normpath(mount.destination) == "/dev" and mount.type != "bind":
+        if _is_dev(mount) and mount.type not in {"bind", "rbind"}:
             options = mount_options.parse(mount.options)
             if not options.bind:
                 # the same attribute that the mount itself was made without
                 yield Seal("/dev", options.top)
 
 
-def _devices(devices: tuple[Device, ...]) -> Iterator[Operation]:
+def _devices(devices: tuple[Device, ...]) -> Iterator[Node]:
     given = {os.path.normpath(device.path) for device in devices}
     for path, (major, minor) in DEFAULT_DEVICES.items():
         if path not in given:

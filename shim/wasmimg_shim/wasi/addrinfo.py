@@ -193,8 +193,8 @@ def _port(service: str, hints: _Hints) -> int:
             match line.split("#")[0].split():
                 case [name, port_text, *aliases] if service in {name, *aliases}:
                     number = port_text.removesuffix(suffix)
-                    if number.isdigit():
-                        return int(number) & _LAST_PORT
+                    if number.isascii() and number.isdigit():
+                        return int(number[:9]) & _LAST_PORT
                 case _:
                     pass
     raise Refused(errno.AISERVICE)

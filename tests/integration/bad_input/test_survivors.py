@@ -135,15 +135,26 @@ def test_ups_at_once(wasmimg: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     up = ("compose", "up", "-d")
     for done in together(wasmimg, up, up, cwd=tmp_path):
-        if done.code:
-            done.says(done.code)
-    wasmimg(*up, cwd=tmp_path).well()
+        done.well()
     assert len(wasmimg("compose", "ps", "-q", cwd=tmp_path).well().split()) == 2
     down = ("compose", "down")
     for done in together(wasmimg, down, down, cwd=tmp_path):
-        if done.code:
-            done.says(done.code)
+        done.well()
+    for done in together(wasmimg, up, down, up, cwd=tmp_path):
+        done.well()
     wasmimg(*down, cwd=tmp_path).well()
+
+
+def test_an_up_in_the_foreground_keeps_nobody_waiting(wasmimg: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    up = wasmimg.start("compose", "up", cwd=tmp_path)
+    ps = ("compose", "ps", "-q")
+    until(lambda: len(wasmimg(*ps, cwd=tmp_path).well().split()) == 2, "both run")
+    down = wasmimg("compose", "down", cwd=tmp_path)
+    down.well()
+    assert "waiting for" not in down.err
+    up.communicate(timeout=60)
+    assert up.returncode == 0
 
 
 def test_one_name_for_two(wasmimg: CommandLine, tmp_path: Path) -> None:

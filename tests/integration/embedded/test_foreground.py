@@ -14,6 +14,8 @@ import pytest
 
 from wasmimg_compose import lifecycle
 from wasmimg_compose.container import ContainerSpec
+from wasmimg_compose.foreground import Foreground
+from wasmimg_images.errors import RunError
 from wasmimg_testing.embedded import until
 
 if TYPE_CHECKING:
@@ -101,3 +103,12 @@ def test_stopping_a_container_that_removes_itself(machine: Machine) -> None:
     )
     lifecycle.stop(machine.home, record.id, grace=0.1)
     until(lambda: not machine.records.folder(record.id).exists(), "its removal")
+
+
+def test_what_somebody_else_has_started_is_not_shown(machine: Machine) -> None:
+    record = machine.shell("while :; do sleep 0.1; done")
+    with open(os.devnull, "wb") as null:
+        foreground = Foreground(machine.home, record)
+        with pytest.raises(RunError, match="was started by somebody else"):
+            foreground.run(None, null.fileno(), null.fileno())
+    assert lifecycle.inspect(machine.home, record.id).state == "running"

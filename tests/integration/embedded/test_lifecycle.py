@@ -168,6 +168,14 @@ def test_removing(machine: Machine) -> None:
     until(lambda: not machine.records.folder(gone.id).exists(), "its removal")
 
 
+def test_removing_what_is_always_restarted(machine: Machine) -> None:
+    for _ in range(4):
+        record = machine.shell("true", restart=RestartPolicy("always"))
+        until(lambda record=record: machine.records.load(record.id).restarts > 0, "a restart")
+        lifecycle.remove(machine.home, record.id, force=True)
+        assert not machine.records.folder(record.id).exists()
+
+
 @pytest.mark.parametrize(("command", "error"), [("/nope", CommandNotFound), ("/etc", CannotInvoke)])
 def test_what_can_not_run_leaves_nothing(
     machine: Machine, command: str, error: type[RunError]

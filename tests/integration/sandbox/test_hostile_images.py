@@ -56,6 +56,26 @@ def test_a_link_with_dots_does_not_climb(boxes: Boxes, outside: Path) -> None:
     assert boxes.value(lambda: os.listdir("/climbed")) == ["secret"]
 
 
+@pytest.mark.parametrize(("link", "target"), [("x", "/dev"), ("dev", "x")])
+def test_no_device_gets_into_a_folder_of_the_host(
+    boxes: Boxes, outside: Path, link: str, target: str
+) -> None:
+    if (boxes.rootfs / link).is_dir():
+        (boxes.rootfs / link).rmdir()
+    (boxes.rootfs / link).symlink_to(target)
+    bind(boxes, outside, "/x")
+    boxes.value(lambda: os.listdir("/x"))
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_a_dev_of_the_host_is_left_as_it_is(boxes: Boxes, outside: Path) -> None:
+    mounts = boxes.configuration["mounts"]
+    mounts[:] = [each for each in mounts if not each["destination"].startswith("/dev")]
+    bind(boxes, outside, "/dev")
+    assert boxes.value(lambda: os.listdir("/dev")) == ["secret"]
+    assert os.listdir(outside) == ["secret"]
+
+
 def test_links_in_a_circle_end(boxes: Boxes, outside: Path) -> None:
     (boxes.rootfs / "a").symlink_to("b")
     (boxes.rootfs / "b").symlink_to("a")

@@ -91,6 +91,10 @@ def test_everything_asked(tmp_path: Path) -> None:
         ("-v", "relative:target"),
         ("-m", "lots"),
         ("--restart", "sometimes"),
+        ("--restart", "on-failure:٣"),
+        ("--entrypoint", "it's"),
+        ("-v", "x:/y:ro,rw"),
+        ("--tmpfs", "/x:wat"),
         ("--add-host", "db"),
         ("-l", "=x"),
     ],
@@ -105,7 +109,7 @@ def test_a_missing_file_of_variables(tmp_path: Path) -> None:
         spec(tmp_path, "--env-file", "nope", "demo")
 
 
-@pytest.mark.parametrize("words", [("--cpus", "0", "x"), ("--pids-limit", "0", "x"), ()])
+@pytest.mark.parametrize("words", [("--cpus", "0", "x"), ("--pids-limit", "-2", "x"), ()])
 def test_what_click_refuses(tmp_path: Path, words: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError):
         spec(tmp_path, *words)
@@ -115,3 +119,19 @@ def test_what_click_refuses(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_restart_policies_that_are_none(text: str) -> None:
     with pytest.raises(InvalidInput, match="not a policy"):
         restart_policy(text)
+
+
+def test_a_size_that_is_too_large_names_its_option(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="--memory '99999999999999999999g' is too large"):
+        spec(tmp_path, "-m", "99999999999999999999g", "demo")
+
+
+def test_variables_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "vars").write_bytes(b"A=\xff")
+    with pytest.raises(InvalidInput, match=r"--env-file .*vars: not UTF-8 text"):
+        spec(tmp_path, "--env-file", "vars", "demo")
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_no_limit_of_processes(tmp_path: Path, number: str) -> None:
+    assert spec(tmp_path, "--pids-limit", number, "demo").limits == Limits()

@@ -39,6 +39,8 @@ def port() -> Iterator[int]:
         (("CMD", "true"), ["true"]),
         (("CMD", "a b", "c"), ["a b", "c"]),
         (("CMD-SHELL", "a | b"), ["/bin/sh", "-c", "a | b"]),
+        (("CMD-SHELL", "true # don't"), ["/bin/sh", "-c", "true # don't"]),
+        (("CMD-SHELL", ""), ["/bin/sh", "-c", ""]),
         (("CMD-SHELL", "wasmimg-probe tcp 80"), ["wasmimg-probe", "tcp", "80"]),
         (("CMD-SHELL", "wasmimg-probe tcp 80 || exit 1"), ["wasmimg-probe", "tcp", "80"]),
     ],
@@ -51,6 +53,11 @@ def test_what_is_run(test: tuple[str, ...], words: list[str]) -> None:
 def test_what_can_not_be_run(test: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput, match="CMD or CMD-SHELL is missing"):
         probe.command(Healthcheck(test))
+
+
+def test_a_built_in_probe_that_can_not_be_split_into_words() -> None:
+    with pytest.raises(InvalidInput, match=r"wasmimg-probe tcp '80.*No closing quotation"):
+        probe.command(Healthcheck(("CMD-SHELL", "wasmimg-probe tcp '80")))
 
 
 def test_http(port: int) -> None:

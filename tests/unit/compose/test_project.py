@@ -102,6 +102,12 @@ volumes: {data: {}}
     assert project.services["db"].spec.networks == (Attachment("host"),)
 
 
+def test_a_time_of_nothing_is_the_default(tmp_path: Path) -> None:
+    zeros = "interval: 0s, timeout: 0ms, retries: 0, start_period: 0s, start_interval: 0s"
+    text = f"services: {{w: {{image: x, healthcheck: {{test: [CMD, x], {zeros}}}}}}}"
+    assert read(tmp_path, text).services["w"].spec.healthcheck == Healthcheck(("CMD", "x"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -124,6 +130,22 @@ volumes: {data: {}}
         ("services: {web: {image: x, container_name: ab, scale: 2}}", "can't be scaled"),
         ("services: {web: {image: x, restart: maybe}}", "'maybe' is none of"),
         ("services: {web: {image: x, healthcheck: {test: [curl]}}}", "must be CMD"),
+        (
+            "services: {w: {image: x, healthcheck: {test: [CMD, x], interval: 1us}}}",
+            r"compose.yaml:1:\d+: services.w.healthcheck.interval: 1e-06 s is no time",
+        ),
+        (
+            "services: {w: {image: x, healthcheck: {test: [CMD, x], timeout: -5s}}}",
+            "services.w.healthcheck.timeout: '-5s' is not a duration",
+        ),
+        (
+            "services: {w: {image: x, healthcheck: {test: [CMD, x], retries: -1}}}",
+            "services.w.healthcheck.retries: -1 retries",
+        ),
+        (
+            'services: {w: {image: x, healthcheck: {test: "wasmimg-probe tcp \'80"}}}',
+            "services.w.healthcheck.test: .*can't be split into words",
+        ),
         ("services: {}", "no services"),
         (
             "services: {web: {image: x}}\nnetworks: {n: {driver: overlay}}",

@@ -1,9 +1,19 @@
 from pathlib import Path
 
+import pytest
+
 from wasmimg_compose.model import Project
 from wasmimg_compose.project import load
-from wasmimg_compose.reconcile import Operation, label, plan_up, stop_order, wanted_specs
+from wasmimg_compose.reconcile import (
+    Operation,
+    chosen,
+    label,
+    plan_up,
+    stop_order,
+    wanted_specs,
+)
 from wasmimg_compose.record import Record, State, Stored
+from wasmimg_images.errors import InvalidInput
 
 FILE = """
 services:
@@ -78,6 +88,40 @@ def test_recreating_is_asked_for(tmp_path: Path) -> None:
     shop = project(tmp_path)
     plan = words(plan_up(shop, records(shop), {}, services=["db"], recreate=True))
     assert "container shop-db-1: remove it (asked for)" in plan
+
+
+PROFILES = """
+services:
+  a: {image: x, depends_on: {b: {condition: service_healthy, required: REQUIRED}}}
+  b: {image: x, profiles: [debug, test]}
+  c: {image: x, profiles: [debug], depends_on: [d]}
+  d: {image: x, profiles: [debug]}
+  e: {image: x}
+"""
+
+
+def test_what_is_needed_must_be_active(tmp_path: Path) -> None:
+    shop = project(tmp_path, PROFILES.replace("REQUIRED", "true"))
+    says = r"^services\.a\.depends_on: b has the profile debug or test, which is not active"
+    for named in ((), ("a",), ("a", "e")):
+        with pytest.raises(InvalidInput, match=says):
+            plan_up(shop, [], {}, services=named)
+    assert chosen(shop, ["e"]) == {"e"}
+    assert chosen(shop, ["b"]) == {"b"}
+
+
+def test_naming_a_service_activates_its_profiles(tmp_path: Path) -> None:
+    shop = project(tmp_path, PROFILES.replace("REQUIRED", "true"))
+    assert chosen(shop, ["a", "b"]) == {"a", "b"}
+    assert chosen(shop, ["a", "d"]) == {"a", "b", "d"}
+    assert chosen(shop, ["c"]) == {"c", "d"}
+
+
+def test_what_is_not_required_and_not_active_is_left_out(tmp_path: Path) -> None:
+    shop = project(tmp_path, PROFILES.replace("REQUIRED", "false"))
+    assert chosen(shop, []) == {"a", "e"}
+    assert not [line for line in words(plan_up(shop, [], {})) if "-b-" in line]
+    assert chosen(shop, ["a", "d"]) == {"a", "b", "d"}
 
 
 def test_scaling_down_removes_the_highest_numbers(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ services:
     healthcheck: {test: [CMD, wasmimg-probe, tcp, "80"], interval: 250ms}
     depends_on: [db]
     restart: on-failure:2
-    scale: 2
     read_only: true
     mem_limit: 64m
     stop_grace_period: 1500ms
-  db: {image: db, build: ., network_mode: none, healthcheck: {disable: true}, profiles: [x]}
-networks: {back: {name: mine, internal: true}, out: {external: true}}
+  db: {image: db, scale: 2, build: ., network_mode: none, healthcheck: {disable: true}, profiles: [x]}
+networks: {back: {name: mine, internal: true, ipam: {config: [{subnet: 10.1.0.0/24}]}}, out: {external: true}}
 volumes: {data: {}, v2: {external: true, name: other}}
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from wasmimg_compose.alarms import Alarms
+from wasmimg_compose.loop import Loop
 from wasmimg_compose.network.network import Member, Network
 from wasmimg_compose.network.networks import Networks
 from wasmimg_compose.responder import Responder
@@ -71,16 +70,14 @@ class Running:
         for each in (self.udp, self.tcp):
             each.bind(("127.0.0.1", 0))
         self.tcp.listen()
-        self.selector, self.alarms = selectors.DefaultSelector(), Alarms()
-        self.responder = Responder(
-            home, "c", (self.udp, self.tcp), self.selector, self.alarms, lambda: servers, port
-        )
+        self.loop, self.failures = Loop(), list[Exception]()
+        share = self.loop.share(self.failures.append)
+        self.responder = Responder(home, "c", (self.udp, self.tcp), share, lambda: servers, port)
 
     def turn_until(self, done: Callable[[], bool]) -> None:
         while not done():
-            for key, _ in self.selector.select(min(self.alarms.until_next() or 0.05, 0.05)):
-                key.data()
-            self.alarms.ring()
+            self.loop.turn(0.05)
+            assert not self.failures
 
     def ask(self, name: str) -> dns.message.Message:
         answers = list[bytes]()
@@ -101,8 +98,9 @@ class Running:
 
     def close(self) -> None:
         self.responder.close()
-        assert not self.selector.get_map()
-        for each in (self.udp, self.tcp, self.selector):
+        assert not self.loop.selector.get_map()
+        assert not self.loop.has_alarms
+        for each in (self.udp, self.tcp, self.loop):
             each.close()
 
 

@@ -11,6 +11,7 @@ from wasmimg_compose.alarms import Alarms
 from wasmimg_compose.container import ContainerSpec, Healthcheck, RestartPolicy
 from wasmimg_compose.health import Health
 from wasmimg_compose.record import Record, Stored
+from wasmimg_images.errors import InvalidInput
 
 CHECK = Healthcheck(("CMD", "true"), interval=10, retries=2, start_period=5)
 
@@ -64,6 +65,23 @@ def test_a_starting_container_is_probed_soon_and_often() -> None:
     assert health.next_delay(CHECK, Health("healthy", probes=1)) == 10
 
 
+def test_probes_leave_time_for_others() -> None:
+    often = CHECK._replace(interval=0.0)
+    assert health.next_delay(often, Health()) == health.LEAST_PAUSE
+    assert health.next_delay(often, Health("unhealthy", probes=1)) == health.LEAST_PAUSE
+
+
+def test_times_of_a_health_check() -> None:
+    assert health.period(0, 30) == 30
+    assert health.period(0.001, 30) == 0.001
+    for wrong in (0.0009, -5e-9, -1, 1e10, float("inf"), float("nan")):
+        with pytest.raises(InvalidInput, match="is no time for a health check"):
+            health.period(wrong, 30)
+    assert (health.retries(0, 3), health.retries(1, 3)) == (3, 1)
+    with pytest.raises(InvalidInput, match="-1 retries"):
+        health.retries(-1, 3)
+
+
 def test_early_failures_do_not_count() -> None:
     found = health.after(CHECK, Health(), passed=False, age=0.2)
     assert (found.status, found.failures) == ("starting", 0)
@@ -112,3 +130,31 @@ def test_alarms_ring_in_order_and_once() -> None:
     alarms.cancel(first)
     assert rung == ["one", "two"]
     assert alarms.until_next() is None
+
+
+@pytest.mark.parametrize("delay", [0.0, -1.0])
+def test_an_alarm_that_sets_itself_again_rings_once_a_time(delay: float) -> None:
+    rung: list[int] = []
+    alarms = Alarms(lambda: 5.0)
+
+    def again() -> None:
+        rung.append(len(rung))
+        alarms.set(delay, again)
+
+    alarms.set(delay, again)
+    alarms.set(delay, lambda: rung.append(-1))
+    alarms.ring()
+    assert rung == [0, -1]
+    assert alarms.until_next() == 0
+    alarms.ring()
+    assert rung == [0, -1, 2]
+
+
+def test_an_alarm_that_another_one_cancels_does_not_ring() -> None:
+    now, rung = [0.0], list[str]()
+    alarms = Alarms(lambda: now[0])
+    alarms.set(1, lambda: alarms.cancel(second))
+    second = alarms.set(2, lambda: rung.append("second"))
+    now[0] = 3.0
+    alarms.ring()
+    assert rung == []

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
+from wasmimg_compose import supervision
 from wasmimg_compose.supervision import Door
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+    from wasmimg_images.home import Home
 
 
 def test_the_lock_is_one_s_only_and_clearing_leaves_nothing(tmp_path: Path) -> None:
@@ -52,3 +56,26 @@ def test_a_folder_that_goes_while_it_is_made(
     monkeypatch.undo()
     door.sweep()
     assert not door.folder.exists()
+
+
+def test_a_busy_supervisor_is_waited_for(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queue is full: connect(2) says so at once, and another supervisor would not help."""
+    door = Door.of(home, "p")
+    door.make()
+    monkeypatch.setattr(supervision, "_spawn", lambda *_: pytest.fail("there is one"))
+    with door.listen() as listener:
+        listener.listen(0)
+        first = door.connect()
+        assert first is not None
+        with pytest.raises(BlockingIOError):
+            door.connect()
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            connection.close()
+
+        accepting = threading.Timer(0.2, accept)
+        accepting.start()
+        supervision.ensure(home, "p").close()
+        accepting.join()
+        first.close()

@@ -205,3 +205,14 @@ def test_two_images_share_their_blobs_in_an_archive(store: Store) -> None:
     with tarfile.open(fileobj=io.BytesIO(sink.getvalue())) as archive:
         names = archive.getnames()
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_needs_a_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(InvalidInput, match="no name for one"):
+        oci.write_folder(store, [], Path(name))
+    assert list(tmp_path.iterdir()) == [tmp_path / "empty"]

@@ -143,6 +143,14 @@ def test_a_config_is_read_whole() -> None:
     assert config.diff_ids == (Digest.of(b""),)
 
 
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**400])
+def test_a_health_checks_numbers_have_64_bits(number: int) -> None:
+    check = {"Test": ["CMD", "t"], "Interval": number}
+    document = {"os": "linux", "architecture": "amd64", "config": {"Healthcheck": check}}
+    with pytest.raises(InvalidInput, match=r"Healthcheck.Interval: expected an integer of 64"):
+        ImageConfig.parse(json.dumps(document).encode())
+
+
 def test_gos_nulls_count_as_absent() -> None:
     nulls = dict.fromkeys(["Entrypoint", "Cmd", "Env", "ExposedPorts", "Volumes", "Labels"])
     raw = json.dumps({"os": "linux", "architecture": "amd64", "config": nulls}).encode()

@@ -35,7 +35,10 @@ class Route(NamedTuple):
 
 def parse(target: str) -> tuple[Route, dict[str, str]]:
     """Read a request target; raises Problem for names that no repository may have."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        raise Problem("NAME_INVALID", "malformed request target") from None
     path = unquote(parts.path)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     for endpoint, pattern in _PATTERNS:

@@ -14,6 +14,7 @@ from wasmimg_images.registry.failure import Unauthorized, Unreachable
 from wasmimg_images.registry.message import Request
 from wasmimg_images.registry.retry import Policy
 from wasmimg_images.registry.session import Effects, Session, base_url, is_loopback
+from wasmimg_images.registry.url import split_url
 
 PULL = (Scope("a", ("pull",)),)
 
@@ -204,3 +205,33 @@ def test_loopback() -> None:
     assert is_loopback("127.8.9.1:80")
     assert not is_loopback("10.0.0.1")
     assert not is_loopback("127.0.0.1.example")
+
+
+@pytest.mark.parametrize("bad", ["http://[::bad", "https://r.example:99999/x", "//[x]y/z"])
+def test_a_location_that_is_no_url_is_the_registrys_fault(bad: str) -> None:
+    script = Script(Scripted(307, {"location": bad}))
+    with pytest.raises(RegistryError, match="is no URL"):
+        script.session().attempt(Request("GET", "/v2/a/blobs/x"), PULL)
+    assert script.given[0].closed
+    with pytest.raises(RegistryError, match="is no URL"):
+        script.session().location(Scripted(202, {"location": bad}), "/v2/a/blobs/uploads/")
+
+
+def test_a_realm_that_is_no_url_is_the_registrys_fault() -> None:
+    script = Script(Scripted(401, {"www-authenticate": 'Bearer realm="http://[bad"'}))
+    with pytest.raises(RegistryError, match="is no URL"):
+        script.session().attempt(Request("GET", "/v2/"), PULL)
+    assert script.given[0].closed
+
+
+def test_what_is_no_url_is_shown_without_its_secrets() -> None:
+    with pytest.raises(RegistryError) as refused:
+        split_url("https://user:secret@[bad/path?token=secret")
+    assert "secret" not in refused.value.message
+    assert "[bad/path" in refused.value.message
+
+
+@pytest.mark.parametrize("host", ["[:::]", "localhost:99999"])
+def test_a_registry_that_can_not_be_one(host: str) -> None:
+    with pytest.raises(RegistryError):
+        is_loopback(host)

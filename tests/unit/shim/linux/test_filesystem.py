@@ -335,3 +335,39 @@ def test_a_link_that_is_there_already_stays(root: Root, recorder: Recorder) -> N
 )
 def test_operations_say_what_they_do(operation: Operation, words: str) -> None:
     assert operation.describe() == words
+
+
+DEV = Mount("/dev", "tmpfs", "tmpfs")
+
+
+def test_devices_are_made_before_what_may_cover_dev() -> None:
+    # /x may be the image's link to /dev: what was made after it would be made on the host.
+    operations = plan(Mount("/proc", "proc", "proc"), DEV, Mount("/x", "bind", "/srv"))
+    kinds = [type(operation) for operation in operations]
+    last = max(place for place, kind in enumerate(kinds) if kind in {Node, Link})
+    assert kinds[:3] == [Filesystem, Filesystem, Node]
+    assert last < kinds.index(Bind)
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        (Mount("/dev", "bind", "/srv"),),
+        (DEV, Mount("/dev/", "", "/srv", ("rbind",))),
+        (Mount("//dev/.", "bind", "/srv"), DEV),
+    ],
+)
+def test_nothing_is_made_in_a_folder_of_the_host(mounts: tuple[Mount, ...]) -> None:
+    fuse = Device("/dev/fuse", "c", 10, 229)
+    made = [each for each in plan(*mounts, devices=(fuse,)) if isinstance(each, Node | Link)]
+    assert made == []
+
+
+def test_devices_elsewhere_come_after_the_mounts() -> None:
+    device = Device("/data/null", "c", 1, 3)
+    operations = plan(DEV, Mount("/data", "tmpfs", "tmpfs"), devices=(device,))
+    made = [each for each in operations if isinstance(each, Node | Filesystem)]
+    assert made[-2:] == [
+        Filesystem("tmpfs", "tmpfs", "/data"),
+        Node("/data/null", stat.S_IFCHR | 0o666, os.makedev(1, 3)),
+    ]

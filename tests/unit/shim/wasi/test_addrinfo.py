@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 import struct
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from wasmimg_shim.resolver import Address, Failure, Unresolved
-from wasmimg_shim.wasi import errno
+from wasmimg_shim.wasi import addrinfo, errno
 from wasmimg_testing.wasi import Stage
 
 PASSIVE, CANONNAME, NUMERICHOST, NUMERICSERV = 1, 2, 4, 8
@@ -169,3 +170,14 @@ def test_a_list_that_is_not_there(stage: Stage) -> None:
     wild = stage.put(struct.pack("<I", 0xFFFF_FFF0))
     arguments = (*stage.path("db"), *stage.path(""), stage.room(32), wild, 4, stage.room())
     assert stage.call("sock_getaddrinfo", *arguments) == errno.FAULT
+
+
+def test_a_services_file_with_a_port_that_is_none(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "services").write_text(f"web ²/tcp\nweb {'9' * 5000}/tcp\nsql 3306/tcp\n")
+    monkeypatch.setattr(addrinfo, "_SERVICES", str(tmp_path / "services"))
+    found = lookup(stage, "192.0.2.1", "sql")
+    assert isinstance(found, list)
+    assert found[0].data[:2] == (3306).to_bytes(2, "big")
+    assert isinstance(lookup(stage, "192.0.2.1", "web"), list)
