@@ -133,13 +133,13 @@ class Zygote:
 
     def _close(self) -> bool:
         """Take the socket away, unless somebody is coming; False if so."""
-        with open(f"{self._folder}/lock", "w") as lock:
+        # A folder that is gone: nobody finds the way to us.
+        with suppress(FileNotFoundError), open(f"{self._folder}/lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            with suppress(FileNotFoundError):
-                os.unlink(f"{self._folder}/socket")
+            os.unlink(f"{self._folder}/socket")
             # Who connected before that, and is not served, sees a reset and tries again.
             self._listener.close()
         return True

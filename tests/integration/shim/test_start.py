@@ -325,6 +325,14 @@ def test_an_idle_zygote_ends_by_itself(host: ShimHost) -> None:
         shim.shutdown()
 
 
+def test_an_idle_zygote_ends_though_its_folder_is_gone(host: ShimHost) -> None:
+    with host.shim(host.wasm("c1", "hello"), WASMIMG_ZYGOTE_IDLE_S="0.1") as shim:
+        assert zygotes(host)
+        shutil.rmtree(f"{host.run}/zygote")
+        shim.shutdown()
+    until(lambda: not zygotes(host))
+
+
 def test_fifty_quick_containers_leave_nothing(host: ShimHost) -> None:
     module = guest("hello")
 
