@@ -6,6 +6,8 @@ comes from outside may hold line breaks and control characters; they are shown e
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -120,6 +122,8 @@ def _mistaken(error: click.ClickException) -> str:
 
 def main() -> None:
     """Run the command line and exit."""
+    # At its end the interpreter would look through all objects once more: 20 ms for nothing.
+    atexit.register(gc.freeze)
     verbose = "-v" in sys.argv[1:2] or "--verbose" in sys.argv[1:2] or "WASMIMG_TRACE" in os.environ
     try:
         status = cli.main(prog_name="wasmimg", standalone_mode=False)
