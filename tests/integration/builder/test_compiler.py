@@ -20,17 +20,17 @@ version = "0.1.0"
 edition = "2021"
 """
 #: A path in a panic message, and a symbol of a package outside the workspace.
-MAIN = 'fn main() { println!("{:?}", shared::answer(std::env::args().count())); }'
-SHARED = (
+MAIN = 'fn main() { println!("{:?}", common::answer(std::env::args().count())); }'
+COMMON = (
     "pub fn answer(count: usize) -> Box<dyn std::fmt::Debug> { assert!(count < 9); Box::new(42) }"
 )
 
 
 def project(folder: Path) -> Path:
     """Write a program, and a package beside it that it needs."""
-    for name, file, text in (("app", "main.rs", MAIN), ("shared", "lib.rs", SHARED)):
+    for name, file, text in (("app", "main.rs", MAIN), ("common", "lib.rs", COMMON)):
         (folder / name / "src").mkdir(parents=True)
-        extra = '[dependencies]\nshared = { path = "../shared" }\n' if name == "app" else ""
+        extra = '[dependencies]\ncommon = { path = "../common" }\n' if name == "app" else ""
         (folder / name / "Cargo.toml").write_text(MANIFEST.format(name=name) + extra)
         (folder / name / "src" / file).write_text(text)
     return folder / "app"

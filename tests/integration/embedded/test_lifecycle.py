@@ -41,7 +41,7 @@ def test_a_linux_container_has_its_options(machine: Machine) -> None:
         " cat /sys/fs/cgroup/memory/memory.limit_in_bytes;"
         " cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes; touch /x || echo read-only",
         env=(("NAME", "you"),),
-        workdir="/work/deep",
+        workdir="/srv/deep",
         hostname="box",
         user="1000:1000",
         limits=Limits(memory=64 << 20, pids=50),
@@ -49,7 +49,7 @@ def test_a_linux_container_has_its_options(machine: Machine) -> None:
     )
     assert machine.output(record).splitlines()[:7] == [
         "hi you",
-        "/work/deep",
+        "/srv/deep",
         "box",
         "1000",
         "50",

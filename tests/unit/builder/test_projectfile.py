@@ -26,7 +26,7 @@ args: [--verbose, "8080"]
 env: {PORT: 8080, EMPTY: }
 ports: [8080, 53/udp]
 user: 1000:1000
-workdir: /work/./here
+workdir: /srv/./here
 labels: {a: b}
 files: {/srv: public}
 volumes: [/data/]
@@ -44,7 +44,7 @@ optimize: true
         env=("EMPTY=", "PORT=8080"),
         ports=("8080/tcp", "53/udp"),
         user="1000:1000",
-        workdir="/work/here",
+        workdir="/srv/here",
         labels={"a": "b"},
         files=(ImageFile("/srv", "public", "wasmimg.yaml:12:15"),),
         volumes=("/data",),
