@@ -21,6 +21,7 @@ import wasmtime
 from wasmimg_images.errors import CannotInvoke, InvalidInput
 from wasmimg_shim.engine import STACK_BYTES, Engine, load_engine
 from wasmimg_shim.guest import Guest, Preopen
+from wasmimg_testing.waiting import refuses, until
 from wasmimg_testing.wasi import tables_closed
 
 ENGINES = ["wasmtime"]
@@ -296,14 +297,7 @@ def test_a_stop_closes_the_listener_and_lets_an_answer_out(start: Start) -> None
         client.sendall(b"request")
         assert running.line() == b"read\n"
         running.process.send_signal(signal.SIGTERM)
-        refused = False
-        deadline = time.monotonic() + 10
-        while not refused and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-            except ConnectionRefusedError:
-                refused = True
-        assert refused
+        until(lambda: refuses(port), "its listener to be closed")
         assert running.process.poll() is None
         running.process.stdin.close()
         assert client.recv(100) == b"answer\n"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasmimg_testing.service import ask, environment
-from wasmimg_testing.waiting import until
+from wasmimg_testing.waiting import refuses, until
 
 if TYPE_CHECKING:
     from wasmimg_testing.databases import Server
@@ -114,7 +114,7 @@ def test_a_request_under_way_is_finished(own_service: Service) -> None:
         assert own_service.get("/").status == 200
         own_service.process.terminate()
         until(lambda: own_service.log()[-1] == "stopping", "it begins to stop")
-        until(lambda: is_refused(own_service), "it listens no more")
+        until(lambda: refuses(own_service.port), "it listens no more")
         connection.sendall(b"world")
         answer = bytearray()
         while data := connection.recv(65536):
@@ -123,14 +123,6 @@ def test_a_request_under_way_is_finished(own_service: Service) -> None:
         assert b"connection: close\r\n" in answer
         assert answer.endswith(b"helloworld")
         assert own_service.process.wait(30) == 0
-
-
-def is_refused(service: Service) -> bool:
-    try:
-        service.socket().close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_no_request_is_lost_under_load(own_service: Service, mariadb: Server) -> None:

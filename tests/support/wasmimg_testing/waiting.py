@@ -30,6 +30,17 @@ def readable(what: int | HasFileno, seconds: float = 60) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
+def refuses(port: int) -> bool:
+    """Tell whether nobody listens at a port of the loopback address any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # the listener was closed with us in its queue
+        return False
+    return False
+
+
 def free_port() -> int:
     """Find a port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
