@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wasmimg_compose import health, probe, trouble
 from wasmimg_compose.container import HOST
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from wasmimg_compose.loop import Share
     from wasmimg_compose.record import Record
     from wasmimg_images.home import Home
-
-#: Seconds after which a record that could not be written is tried again, at first and at most.
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 60.0
 
 
 class Probing:
@@ -94,7 +90,7 @@ class Probing:
         age = time.time() - self._record.started_at
         self._health = health.after(self._check, self._health, passed=passed, age=age)
         if self._health.status != before:
-            self._publish(FIRST_PAUSE)
+            self._publish(trouble.next_pause())
         self._schedule()
 
     def _publish(self, pause: float) -> None:
@@ -108,5 +104,5 @@ class Probing:
                     records.save(record._replace(health=self._health.status))
         except OSError as error:
             trouble.note(error)
-            longer = min(pause * 2, LONGEST_PAUSE)
+            longer = trouble.next_pause(pause)
             self._publishing = self._share.set(pause, lambda: self._publish(longer))

@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wasmimg_compose import restart, starting, teardown, trouble
 from wasmimg_compose.held import Held, Watch, name_sockets
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
     from wasmimg_compose.record import Record
     from wasmimg_images.home import Home
-
-#: Seconds until what has failed is tried again: at first, and after many times.
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 60.0
 
 
 def main(home: Home, project: str, told: int) -> None:
@@ -96,7 +92,8 @@ class Supervisor:
             # Out of descriptors, most likely: who knocks waits until there are some again.
             trouble.note(error)
             self._own.unregister(self._listener)
-            self._own.set(FIRST_PAUSE, lambda: self._own.register(self._listener, self._on_knock))
+            pause = trouble.next_pause()
+            self._own.set(pause, lambda: self._own.register(self._listener, self._on_knock))
             return
         connection.settimeout(PATIENCE)
         with connection, contextlib.suppress(OSError, WasmimgError):
@@ -126,8 +123,7 @@ class Supervisor:
 
     def _pause(self, container: str) -> float:
         """Draw the next pause, twice the last one; they start over with the container's next end."""
-        last = self._pauses.get(container)
-        pause = FIRST_PAUSE if last is None else min(last * 2, LONGEST_PAUSE)
+        pause = trouble.next_pause(self._pauses.get(container, 0.0))
         self._pauses[container] = pause
         return pause
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wasmimg_compose import starting, supervisor, teardown
+from wasmimg_compose import starting, teardown, trouble
 from wasmimg_compose.container import ContainerSpec, Healthcheck, RestartPolicy
 from wasmimg_compose.loop import Loop
 from wasmimg_compose.probing import Probing
@@ -45,8 +45,7 @@ def supervise(home: Home) -> None:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("wasmimg_compose.probing.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(trouble, "FIRST_PAUSE", 0.001)
 
 
 class FullDisk:
