@@ -24,6 +24,7 @@ from wasmimg_shim.start_request import StartRequest
 from wasmimg_shim.task_maker import TaskMaker
 
 if TYPE_CHECKING:
+    from wasmimg_shim.bootstrap import BootstrapParams
     from wasmimg_shim.engine import Engine
     from wasmimg_shim.loop import Job
     from wasmimg_shim.shim_socket import ShimAddress
@@ -47,12 +48,14 @@ def serve_start(data: bytes, caller_pid: int, answer_fd: int, engine: Engine) ->
     try:
         request = StartRequest.decode(data)
         caller.adopt(caller_pid, request.environment)
+        params = bootstrap.parse(request.stdin, request.id, request.namespace)
         try:
-            address = _claim(request)
+            address = _claim(request, params)
         except (OSError, WasmimgError) as error:
             os.write(answer_fd, zygote_socket.FAILED + f"can't make the socket: {error}".encode())
         else:
-            status = _answer_and_serve(request, address, answer_fd, engine)
+            answer = bootstrap.answer(params, address.uri)
+            status = _answer_and_serve(request, address, answer, answer_fd, engine)
     except BaseException:  # noqa: BLE001  # this process ends here; its last words go to the log
         traceback.print_exc()
     finally:
@@ -60,12 +63,11 @@ def serve_start(data: bytes, caller_pid: int, answer_fd: int, engine: Engine) ->
 
 
 def _answer_and_serve(
-    request: StartRequest, address: ShimAddress, answer_fd: int, engine: Engine
+    request: StartRequest, address: ShimAddress, answer: bytes, answer_fd: int, engine: Engine
 ) -> int:
     with suppress(OSError):
         _write_address(address.uri)
-    params = bootstrap.parse(request.stdin, request.id, request.namespace)
-    if not _told(bootstrap.answer(params, address.uri), answer_fd):
+    if not _told(answer, answer_fd):
         if address.listener is not None:  # nobody will come
             os.unlink(address.path)
         return 0
@@ -94,13 +96,12 @@ def _told(answer: bytes, answer_fd: int) -> bool:
     return True
 
 
-def _claim(request: StartRequest) -> ShimAddress:
+def _claim(request: StartRequest, params: BootstrapParams) -> ShimAddress:
     try:
         with open("config.json", "rb") as config:
             group = shim_socket.group(request.id, config.read(), _configured_group(request))
     except OSError:
         group = request.id
-    params = bootstrap.parse(request.stdin, request.id, request.namespace)
     directory = f"{start.run_dir(request.environment)}/s"
     if params.socket_dir:
         directory = params.socket_dir
@@ -126,7 +127,7 @@ def _modules(request: StartRequest) -> Modules | None:
     socket_path, namespace = _containerd(request), request.namespace
 
     async def module(container: str, word: str) -> int | None:
-        # Only now: few images need it, and HTTP/2 takes 60 ms to import.
+        # Only now: few images need it, and HTTP/2 is much to import.
         from wasmimg_shim import containerd_images
 
         return await containerd_images.module(socket_path, namespace, container, word)
