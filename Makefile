@@ -39,7 +39,7 @@ test-machines: machine-test venv wheel-venv ## The tests on Docker 28.5 and 26.1
 	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -q -n 2 --dist loadfile tests/machines
 
 test-vm: machine-vm wheel-venv ## A container's life on cgroup v2 with systemd's driver, in a virtual machine
-	@echo "== tests/vm: boots Debian in qemu, its processor emulated: ten minutes, more on a busy machine"
+	@echo "== tests/vm: boots Debian in qemu, its processor emulated: this takes its time"
 	@CI=$${CI:-true} $(WHEEL_VENV)/bin/pytest -v --durations=5 tests/vm
 
 bench: machine-test venv ## Measure; prints a table and writes bench/results.json
