@@ -286,7 +286,7 @@ class FakeCargo:
             target = Path(command.env["CARGO_TARGET_DIR"]) / "wasm32-wasip1/release"
             target.mkdir(parents=True, exist_ok=True)
             (target / "app.wasm").write_bytes(HELLO)
-            source = f"{command.folder}/src/main.rs {command.folder}/../shared\\ file.txt"
+            source = f"{command.folder}/src/main.rs {command.folder}/../common\\ file.txt"
             (target / "app.d").write_text(f"{target}/app.wasm: {source}\n")
             return self.status
         return 0
@@ -300,7 +300,7 @@ def crate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "Cargo.toml").write_text('[package]\nname = "app"\n')
     (folder / "Cargo.lock").write_text("")
     (folder / "src/main.rs").write_text("fn main() {}")
-    (tmp_path / "shared file.txt").write_text("1")
+    (tmp_path / "common file.txt").write_text("1")
     binaries = tmp_path / "bin"
     binaries.mkdir()
     (tmp_path / "sysroot/lib/rustlib/wasm32-wasip1/lib").mkdir(parents=True)
@@ -343,7 +343,7 @@ def test_an_unchanged_project_is_not_compiled_again(store: Store, crate: Path) -
 
 @pytest.mark.parametrize(
     "change",
-    ["src/main.rs", "src/new.rs", "Cargo.lock", "../shared file.txt", ".cargo/config.toml"],
+    ["src/main.rs", "src/new.rs", "Cargo.lock", "../common file.txt", ".cargo/config.toml"],
 )
 def test_any_input_that_changed_means_another_compilation(
     store: Store, crate: Path, change: str
@@ -394,7 +394,7 @@ def test_the_record_is_readable(store: Store, crate: Path) -> None:
     (record,) = (crate.parent / "cache").glob("build/*/record.json")
     found = json.loads(record.read_bytes())
     assert found["toolchain"] == "host"
-    assert [Path(path).name for path in found["extra"]] == ["shared file.txt"]
+    assert [Path(path).name for path in found["extra"]] == ["common file.txt"]
 
 
 def _build(store: Store, crate: Path, pipe: int) -> None:
